@@ -1,0 +1,4 @@
+//! A live self-model for AI agents.
+
+pub mod analyze;
+pub mod domain;
