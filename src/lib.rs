@@ -2,3 +2,5 @@
 
 pub mod analyze;
 pub mod domain;
+pub mod sanitize;
+pub mod telemetry;

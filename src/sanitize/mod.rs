@@ -1,0 +1,11 @@
+//! Floor 3: the only maker of what goes out.
+//!
+//! [`Sanitizer`] takes the private state apart field by field and makes [`PublicBeat`]s of it; [`PublicState`] applies
+//! them and tells readers the whole state or the difference since the beat they last saw.
+
+mod record;
+mod state;
+mod view;
+
+pub use state::{Everything, Position, PublicState, Select};
+pub use view::PublicBeat;

@@ -1,0 +1,267 @@
+//! Records: what the public view is made of.
+//!
+//! A record is a fixed list of leaves, each a number, a fixed word, a checked name or a time; its layout says where
+//! each stands in the JSON. There is no variant for a text, so none can get out.
+
+use std::marker::PhantomData;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::domain::{AgentId, Timestamp, ToolName};
+
+/// One public value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Leaf {
+    /// A count.
+    Count(u64),
+    /// A finite measure.
+    Number(f64),
+    /// A word of a closed set.
+    Word(&'static str),
+    /// An agent's checked name.
+    Agent(AgentId),
+    /// A tool's checked name.
+    Tool(ToolName),
+    /// A moment, shown as RFC 3339 in UTC.
+    Time(Timestamp),
+}
+
+impl Leaf {
+    /// A measure; `None` when there is none or it is not finite, since there is then nothing true to show.
+    pub(super) fn number(value: impl Into<Option<f64>>) -> Option<Self> {
+        value.into().filter(|value| value.is_finite()).map(|value| Self::Number(value + 0.0))
+    }
+}
+
+impl Serialize for Leaf {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Count(count) => serializer.serialize_u64(*count),
+            Self::Number(number) => serializer.serialize_f64(*number),
+            Self::Word(word) => serializer.serialize_str(word),
+            Self::Agent(agent) => serializer.serialize_str(agent.as_str()),
+            Self::Tool(tool) => serializer.serialize_str(tool.as_str()),
+            Self::Time(time) => serializer.collect_str(time),
+        }
+    }
+}
+
+/// Where a leaf stands: directly in the record's object, or in a group within it.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The group's key, if it is in one. The leaves of a group stand together.
+    pub group: Option<&'static str>,
+    /// The leaf's key.
+    pub name: &'static str,
+}
+
+/// A kind of record.
+pub trait Layout: Sized + 'static {
+    /// The leaves' places, in the order of the JSON.
+    fn places() -> &'static [Place];
+}
+
+/// Declares a layout and the positions of its leaves: `"status"` stands in the object itself,
+/// `"results" in "load"` in a group.
+macro_rules! layout {
+    ($(#[$doc:meta])* $layout:ident / $field:ident {
+        $($(#[$fdoc:meta])* $variant:ident = $name:literal $(in $group:literal)?,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct $layout;
+
+        #[doc = concat!("Positions of the leaves of a [`", stringify!($layout), "`] record.")]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum $field { $($(#[$fdoc])* $variant,)* }
+
+        impl $crate::sanitize::record::Layout for $layout {
+            fn places() -> &'static [$crate::sanitize::record::Place] {
+                &[$($crate::sanitize::record::Place {
+                    group: $crate::sanitize::record::layout!(@group $($group)?),
+                    name: $name,
+                },)*]
+            }
+        }
+
+        impl From<$field> for usize {
+            fn from(field: $field) -> usize { field as usize }
+        }
+    };
+    (@group $group:literal) => { Some($group) };
+    (@group) => { None };
+}
+pub(super) use layout;
+
+/// The leaves of one thing, those that are known.
+#[derive(Debug, PartialEq)]
+pub struct Record<L> {
+    leaves: Box<[Option<Leaf>]>,
+    layout: PhantomData<L>,
+}
+
+impl<L> Clone for Record<L> {
+    fn clone(&self) -> Self {
+        Self { leaves: self.leaves.clone(), layout: PhantomData }
+    }
+}
+
+impl<L: Layout> Record<L> {
+    pub(super) fn new() -> Self {
+        Self { leaves: vec![None; L::places().len()].into(), layout: PhantomData }
+    }
+
+    /// Sets a leaf; `None` leaves it out.
+    pub(super) fn set(&mut self, position: impl Into<usize>, leaf: impl Into<Option<Leaf>>) {
+        if let Some(slot) = self.leaves.get_mut(position.into()) {
+            *slot = leaf.into();
+        }
+    }
+
+    /// The leaf at a position.
+    pub(super) fn get(&self, position: impl Into<usize>) -> Option<&Leaf> {
+        self.leaves.get(position.into()).and_then(Option::as_ref)
+    }
+}
+
+impl<L: Layout> Serialize for Record<L> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.write_into(&mut map)?;
+        map.end()
+    }
+}
+
+impl<L: Layout> Record<L> {
+    /// Writes all known leaves into an open object.
+    pub(super) fn write_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let selected: Vec<bool> = self.leaves.iter().map(Option::is_some).collect();
+        write_leaves(L::places(), &self.leaves, &selected, map)
+    }
+}
+
+/// A record that remembers at which beat each leaf last changed, so that the difference to any earlier beat can be
+/// told without keeping that beat.
+#[derive(Debug, Clone)]
+pub(super) struct Versioned<L> {
+    record: Record<L>,
+    versions: Box<[u64]>,
+    /// The beat at which it came to be.
+    created: u64,
+    /// The beat at which an earlier thing of this name was removed: from then until `created` there was none.
+    absent_from: Option<u64>,
+}
+
+impl<L: Layout> Versioned<L> {
+    /// A record that appears at `beat`; `absent_from` is when the last one of this name went, if there was one.
+    pub(super) fn new(record: Record<L>, beat: u64, absent_from: Option<u64>) -> Self {
+        let touched = |leaf: &Option<Leaf>| if leaf.is_some() || absent_from.is_some() { beat } else { 0 };
+        let versions = record.leaves.iter().map(touched).collect();
+        Self { record, versions, created: beat, absent_from }
+    }
+
+    pub(super) fn record(&self) -> &Record<L> {
+        &self.record
+    }
+
+    /// Takes over the leaves that differ. Returns whether any did.
+    pub(super) fn update(&mut self, record: Record<L>, beat: u64) -> bool {
+        let mut changed = false;
+        for ((old, new), version) in self.record.leaves.iter().zip(record.leaves.iter()).zip(self.versions.iter_mut()) {
+            if old != new {
+                *version = beat;
+                changed = true;
+            }
+        }
+        if changed {
+            self.record = record;
+        }
+        changed
+    }
+
+    /// Whether a leaf changed after `base`.
+    pub(super) fn changed_since(&self, base: u64) -> bool {
+        self.versions.iter().any(|version| *version > base)
+    }
+
+    /// Writes into an open object the merge patch (RFC 7396) from what the record was at `base` to what it is.
+    pub(super) fn write_patch<M: SerializeMap>(&self, base: u64, map: &mut M) -> Result<(), M::Error> {
+        // Where nothing of this name was there at `base`, there is nothing to take away either.
+        let was_absent = base < self.created && self.absent_from.is_none_or(|gone| base >= gone);
+        let leaves = self.record.leaves.iter().zip(self.versions.iter());
+        let selected: Vec<bool> =
+            leaves.map(|(leaf, version)| *version > base && (leaf.is_some() || !was_absent)).collect();
+        write_leaves(L::places(), &self.record.leaves, &selected, map)
+    }
+
+    /// The patch as a value of its own.
+    pub(super) fn patch(&self, base: u64) -> Patch<'_, L> {
+        Patch { versioned: self, base }
+    }
+}
+
+/// The merge patch of one record since a beat.
+pub(super) struct Patch<'a, L> {
+    versioned: &'a Versioned<L>,
+    base: u64,
+}
+
+impl<L: Layout> Serialize for Patch<'_, L> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.versioned.write_patch(self.base, &mut map)?;
+        map.end()
+    }
+}
+
+/// Writes the selected leaves, each group as one object; what is selected and not there becomes `null`, and so does a
+/// group of which nothing is there any more.
+fn write_leaves<M: SerializeMap>(
+    places: &'static [Place],
+    leaves: &[Option<Leaf>],
+    selected: &[bool],
+    map: &mut M,
+) -> Result<(), M::Error> {
+    let mut start = 0;
+    for run in places.chunk_by(|a, b| a.group.is_some() && a.group == b.group) {
+        let range = start..start + run.len();
+        start = range.end;
+        let (Some(leaves), Some(selected)) = (leaves.get(range.clone()), selected.get(range)) else { continue };
+        if !selected.contains(&true) {
+            continue;
+        }
+        match run {
+            [Place { group: Some(group), .. }, ..] if leaves.iter().all(Option::is_none) => {
+                map.serialize_entry(group, &None::<()>)?;
+            }
+            [Place { group: Some(group), .. }, ..] => map.serialize_entry(group, &Group { run, leaves, selected })?,
+            _ => Group { run, leaves, selected }.write_into(map)?,
+        }
+    }
+    Ok(())
+}
+
+struct Group<'a> {
+    run: &'static [Place],
+    leaves: &'a [Option<Leaf>],
+    selected: &'a [bool],
+}
+
+impl Group<'_> {
+    fn write_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        for ((place, leaf), selected) in self.run.iter().zip(self.leaves).zip(self.selected) {
+            if *selected {
+                map.serialize_entry(place.name, leaf)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Group<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.write_into(&mut map)?;
+        map.end()
+    }
+}

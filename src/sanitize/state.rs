@@ -1,0 +1,259 @@
+//! The public state: all records, and the difference to any beat not too long ago.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::record::{Leaf, Versioned};
+use super::view::{AgentLayout, InsightField, InsightLayout, PublicBeat, SystemLayout};
+use crate::domain::{AgentId, InsightId, Timestamp};
+
+/// Which beat of which leadership. Epochs only rise, and within one so do beats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
+pub struct Position {
+    /// Fencing number of the leadership.
+    pub epoch: u64,
+    /// Beats since the state was born.
+    pub beat: u64,
+}
+
+/// Which agents a reader wants to see.
+pub trait Select {
+    /// Whether this agent is wanted. What concerns no agent always is.
+    fn wants(&self, agent: &AgentId) -> bool;
+}
+
+/// Everybody.
+#[derive(Debug, Clone, Copy)]
+pub struct Everything;
+
+impl Select for Everything {
+    fn wants(&self, _: &AgentId) -> bool {
+        true
+    }
+}
+
+/// What authorised people may see, as of the last beat applied.
+///
+/// Every leaf knows when it last changed, and the names of what changed are kept for a bounded while. So a reader that
+/// lags costs nothing here: its next delta is computed from the one number it holds, the beat it last saw.
+#[derive(Debug)]
+pub struct PublicState {
+    position: Position,
+    at: Timestamp,
+    system: Versioned<SystemLayout>,
+    agents: BTreeMap<AgentId, Versioned<AgentLayout>>,
+    insights: BTreeMap<InsightId, Versioned<InsightLayout>>,
+    history: VecDeque<Changes>,
+    history_names: usize,
+    history_limit: usize,
+    /// No difference can be told to beats before this one.
+    horizon: u64,
+    /// When agents within the history went.
+    removed: HashMap<AgentId, u64>,
+}
+
+#[derive(Debug)]
+struct Changes {
+    beat: u64,
+    agents: Vec<AgentId>,
+    insights: Vec<InsightId>,
+}
+
+impl PublicState {
+    /// The state after its first beat. `history_limit` bounds the names kept to tell differences, and with them how
+    /// long a reader may lag before it needs the whole state again.
+    pub fn new(first: PublicBeat, history_limit: usize) -> Self {
+        let mut state = Self {
+            position: first.position,
+            at: first.at,
+            system: Versioned::new(first.system.clone(), first.position.beat, None),
+            agents: BTreeMap::new(),
+            insights: BTreeMap::new(),
+            history: VecDeque::new(),
+            history_names: 0,
+            history_limit,
+            horizon: first.position.beat,
+            removed: HashMap::new(),
+        };
+        state.apply(first);
+        state
+    }
+
+    /// Epoch and beat of the last beat applied.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// When the last beat applied was.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// How many agents there are.
+    pub fn agents(&self) -> usize {
+        self.agents.len()
+    }
+
+    /// Takes over a beat. Returns whether anything but the clock changed.
+    pub fn apply(&mut self, beat: PublicBeat) -> bool {
+        let PublicBeat { position, at, system, agents, insights } = beat;
+        if position.epoch != self.position.epoch {
+            self.forget_history(position.beat);
+        }
+        self.position = position;
+        self.at = at;
+        let beat = position.beat;
+        let system_changed = self.system.update(system, beat);
+        let mut changes = Changes { beat, agents: Vec::new(), insights: Vec::new() };
+        for (agent, record) in agents {
+            let changed = match (record, self.agents.get_mut(&agent)) {
+                (Some(record), Some(known)) => known.update(record, beat),
+                (Some(record), None) => {
+                    let absent_from = self.removed.remove(&agent);
+                    self.agents.insert(agent.clone(), Versioned::new(record, beat, absent_from));
+                    true
+                }
+                (None, Some(_)) => {
+                    self.agents.remove(&agent);
+                    self.removed.insert(agent.clone(), beat);
+                    true
+                }
+                (None, None) => false,
+            };
+            if changed {
+                changes.agents.push(agent);
+            }
+        }
+        for (id, record) in insights {
+            let changed = match (record, self.insights.get_mut(&id)) {
+                (Some(record), Some(known)) => known.update(record, beat),
+                // An insight's name is never used twice, so none of this name was there before.
+                (Some(record), None) => self.insights.insert(id, Versioned::new(record, beat, None)).is_none(),
+                (None, known) => known.is_some() && self.insights.remove(&id).is_some(),
+            };
+            if changed {
+                changes.insights.push(id);
+            }
+        }
+        let names = changes.agents.len() + changes.insights.len();
+        if names > 0 {
+            self.remember(changes, names);
+        }
+        names > 0 || system_changed
+    }
+
+    fn remember(&mut self, changes: Changes, names: usize) {
+        self.history.push_back(changes);
+        self.history_names += names;
+        while self.history_names > self.history_limit {
+            let Some(old) = self.history.pop_front() else { break };
+            self.history_names -= old.agents.len() + old.insights.len();
+            self.horizon = old.beat;
+        }
+        if self.removed.len() > self.history_limit {
+            let horizon = self.horizon;
+            self.removed.retain(|_, beat| *beat > horizon);
+        }
+    }
+
+    fn forget_history(&mut self, horizon: u64) {
+        self.history.clear();
+        self.history_names = 0;
+        self.horizon = horizon;
+        self.removed.clear();
+    }
+
+    /// Whether the difference from `base` to now can be told.
+    pub fn reaches_back_to(&self, base: Position) -> bool {
+        base.epoch == self.position.epoch && base.beat >= self.horizon && base.beat <= self.position.beat
+    }
+
+    /// The whole state as a reader with this selection sees it.
+    pub fn document<'a>(&'a self, select: &'a dyn Select) -> impl Serialize + 'a {
+        Document { state: self, select }
+    }
+
+    /// The merge patch (RFC 7396) from what such a reader saw at `base` to what it would see now; `None` when it
+    /// cannot be told any more, or when nothing changed but the clock.
+    pub fn patch<'a>(&'a self, base: u64, select: &'a dyn Select) -> Option<impl Serialize + 'a> {
+        if base < self.horizon {
+            return None;
+        }
+        let recent = self.history.iter().rev().take_while(|changes| changes.beat > base);
+        let mut agents = BTreeSet::new();
+        let mut insights = BTreeSet::new();
+        for changes in recent {
+            agents.extend(changes.agents.iter().filter(|agent| select.wants(agent)));
+            // One that is gone is told to everybody: its agent is not known any more, and its id says nothing.
+            let wanted = |id: &&InsightId| self.insights.get(id).is_none_or(|insight| wants(select, insight));
+            insights.extend(changes.insights.iter().filter(wanted));
+        }
+        let nothing = agents.is_empty() && insights.is_empty() && !self.system.changed_since(base);
+        (!nothing).then_some(Difference { state: self, base, agents, insights })
+    }
+}
+
+fn wants(select: &dyn Select, insight: &Versioned<InsightLayout>) -> bool {
+    match insight.record().get(InsightField::Agent) {
+        Some(Leaf::Agent(agent)) => select.wants(agent),
+        _ => true,
+    }
+}
+
+struct Document<'a> {
+    state: &'a PublicState,
+    select: &'a dyn Select,
+}
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { state, select } = self;
+        let mut map = serializer.serialize_map(None)?;
+        state.system.record().write_into(&mut map)?;
+        let agents = state.agents.iter().filter(|(agent, _)| select.wants(agent));
+        map.serialize_entry("agents", &Entries(|| agents.clone().map(|(agent, known)| (agent, known.record()))))?;
+        let insights = state.insights.iter().filter(|(_, insight)| wants(*select, insight));
+        map.serialize_entry("insights", &Entries(|| insights.clone().map(|(id, known)| (id, known.record()))))?;
+        map.end()
+    }
+}
+
+struct Difference<'a> {
+    state: &'a PublicState,
+    base: u64,
+    agents: BTreeSet<&'a AgentId>,
+    insights: BTreeSet<&'a InsightId>,
+}
+
+impl Serialize for Difference<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { state, base, agents, insights } = self;
+        let mut map = serializer.serialize_map(None)?;
+        state.system.write_patch(*base, &mut map)?;
+        if !agents.is_empty() {
+            let patch = |agent: &&'_ AgentId| state.agents.get(*agent).map(|known| known.patch(*base));
+            map.serialize_entry("agents", &Entries(|| agents.iter().map(|agent| (agent, patch(agent)))))?;
+        }
+        if !insights.is_empty() {
+            let patch = |id: &&'_ InsightId| state.insights.get(*id).map(|known| known.patch(*base));
+            map.serialize_entry("insights", &Entries(|| insights.iter().map(|id| (id, patch(id)))))?;
+        }
+        map.end()
+    }
+}
+
+/// An object made of an iterator of keys and values; a closure makes it, since serialising takes it by reference.
+struct Entries<F>(F);
+
+impl<F, I, K, V> Serialize for Entries<F>
+where
+    F: Fn() -> I,
+    I: Iterator<Item = (K, V)>,
+    K: Serialize,
+    V: Serialize,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map((self.0)())
+    }
+}

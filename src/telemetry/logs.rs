@@ -1,0 +1,67 @@
+//! Logs: JSON lines for machines, coloured ones for people, and a filter that can be changed while running.
+
+use std::io::IsTerminal;
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter does not parse.
+    #[error("`log.filter` is not a filter such as \"info\" or \"info,consciousness_system=debug\"")]
+    Filter,
+    /// The process has a logger already.
+    #[error("logging is set up already")]
+    Twice,
+}
+
+/// A handle on the process's logger.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+impl Logs {
+    /// Installs the process's logger, writing to standard error.
+    ///
+    /// # Errors
+    /// See [`LogError`].
+    pub fn install(format: LogFormat, filter: &str) -> Result<Self, LogError> {
+        let (filter, handle) = reload::Layer::new(parse(filter)?);
+        let registry = tracing_subscriber::registry().with(filter);
+        let writer = std::io::stderr;
+        match format {
+            LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(writer)).try_init(),
+            LogFormat::Pretty => {
+                let ansi = std::io::stderr().is_terminal();
+                registry.with(fmt::layer().with_ansi(ansi).with_target(false).with_writer(writer)).try_init()
+            }
+        }
+        .map_err(|_| LogError::Twice)?;
+        Ok(Self { filter: handle })
+    }
+
+    /// Changes what is logged from now on.
+    ///
+    /// # Errors
+    /// When the filter does not parse; the old one stays.
+    pub fn set_filter(&self, filter: &str) -> Result<(), LogError> {
+        self.filter.reload(parse(filter)?).map_err(|_| LogError::Filter)
+    }
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(filter).map_err(|_| LogError::Filter)
+}
