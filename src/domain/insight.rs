@@ -116,6 +116,28 @@ words! {
 }
 
 words! {
+    /// Where the state is kept.
+    StoreMode {
+        /// In this process alone.
+        Memory = "memory",
+        /// In Redis.
+        Redis = "redis",
+    }
+}
+
+words! {
+    /// State of a circuit breaker.
+    BreakerState {
+        /// Calls go through.
+        Closed = "closed",
+        /// A few trial calls go through.
+        HalfOpen = "half_open",
+        /// Calls are refused at once.
+        Open = "open",
+    }
+}
+
+words! {
     /// What a piece of evidence is.
     EvidenceKey {
         /// Pattern of a loop.

@@ -11,7 +11,8 @@ mod time;
 
 pub use ids::{AgentId, CallKey, ClaimKey, IdError, InsightId, ObservationKey, SessionKey, TaskKey, ToolName};
 pub use insight::{
-    Advice, Assessment, Evidence, EvidenceKey, EvidenceValue, Insight, InsightKind, Severity, Status, Word,
+    Advice, Assessment, BreakerState, Evidence, EvidenceKey, EvidenceValue, Insight, InsightKind, Severity, Status,
+    StoreMode, Word,
 };
 pub use observation::{Failure, Kind, KindName, Observation, Probability, Role, Source};
 pub use text::Text;

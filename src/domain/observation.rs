@@ -256,6 +256,17 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// The text it carries, where it carries one that is known.
+    pub fn text(&self) -> Option<&Text> {
+        match self {
+            Self::Thought { text } | Self::Message { text, .. } | Self::Result { text, .. } => text.as_ref(),
+            Self::Action { arguments, .. } => arguments.as_ref(),
+            Self::Claim { .. } | Self::Verdict { .. } | Self::Progress { .. } | Self::Usage { .. } => None,
+        }
+    }
+}
+
 impl Source {
     /// All sources, in the order of declaration.
     pub const ALL: [Self; 4] = [Self::Native, Self::OtlpTraces, Self::OtlpLogs, Self::Stream];

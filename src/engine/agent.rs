@@ -1,0 +1,287 @@
+//! What is remembered of one agent, and what is concluded from it.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::advice;
+use super::config::Config;
+use super::insights::{InsightBook, InsightChange, Occasion, OpenKinds};
+use super::reflection::{self, Quote};
+use super::window::IdWindow;
+use crate::analyze::calibration::Calibration;
+use crate::analyze::drift::{self, Change, Drift, Series};
+use crate::analyze::errors::Errors;
+use crate::analyze::load::Load;
+use crate::analyze::progress::Progress;
+use crate::analyze::silence::Silence;
+use crate::analyze::stuck::{Detection, Event, Stuck};
+use crate::domain::{
+    Advice, AgentId, Assessment, EvidenceKey, EvidenceValue, InsightKind, Kind, Observation, SessionKey, Status,
+    Timestamp,
+};
+
+/// One agent's part of the meta-state: private, and serialised whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentState {
+    /// When it was first seen.
+    pub first_seen: Timestamp,
+    /// When its last observation was folded.
+    pub last_seen: Timestamp,
+    /// The engine's count of observations when this agent was last seen: the order in which agents are forgotten.
+    pub touched: u64,
+    /// Observations counted.
+    pub observations: u64,
+    /// Observations that were counted already.
+    pub duplicates: u64,
+    /// Its sessions, the one seen last at the end.
+    pub sessions: Vec<Session>,
+    /// Its claims and how they turned out.
+    pub calibration: Calibration,
+    /// Its failures.
+    pub errors: Errors,
+    /// The levels of its figures.
+    pub drift: Drift,
+    /// Its latency, tokens and cost.
+    pub load: Load,
+    /// How far it has come.
+    pub progress: Progress,
+    /// Its cadence.
+    pub silence: Silence,
+    /// What it said and did lately.
+    pub quotes: VecDeque<Quote>,
+    /// Its open insights.
+    pub open: OpenKinds,
+    /// What it is doing.
+    pub status: Status,
+    /// What it should do.
+    pub advice: Advice,
+    /// Which of its observations were counted already.
+    pub ids: IdWindow,
+    /// When it is judged again although nothing came in.
+    pub due: Option<Timestamp>,
+}
+
+/// One conversation or task run of an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// Which.
+    pub key: SessionKey,
+    /// Its steps.
+    pub stuck: Stuck,
+}
+
+/// Something that an observation brought to light, for reports.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Note {
+    /// A loop was detected.
+    Stuck(SessionKey, Detection),
+    /// A series changed its level.
+    Drift(Change),
+}
+
+impl AgentState {
+    /// An agent that is seen for the first time.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            first_seen: now,
+            last_seen: now,
+            touched: 0,
+            observations: 0,
+            duplicates: 0,
+            sessions: Vec::new(),
+            calibration: Calibration::default(),
+            errors: Errors::default(),
+            drift: Drift::default(),
+            load: Load::default(),
+            progress: Progress::default(),
+            silence: Silence::default(),
+            quotes: VecDeque::new(),
+            open: OpenKinds::new(),
+            status: Status::Idle,
+            advice: Advice::Continue,
+            ids: IdWindow::default(),
+            due: None,
+        }
+    }
+
+    /// Folds one observation. Returns whether it counted, or was known already.
+    pub(super) fn fold(
+        &mut self,
+        observation: &Observation,
+        now: Timestamp,
+        config: &Config,
+        mut note: impl FnMut(Note),
+    ) -> bool {
+        if observation.id.is_some_and(|id| !self.ids.admit(id, config.ids_per_agent)) {
+            self.duplicates += 1;
+            return false;
+        }
+        self.observations += 1;
+        self.last_seen = now;
+        let session = self.session(observation.session, config.sessions_per_agent);
+        if let Some(Event::Detected(detection)) = session.stuck.observe(observation, &config.stuck) {
+            note(Note::Stuck(observation.session, detection));
+        }
+        self.errors.observe(observation, &config.errors);
+        self.load.observe(observation, &config.load);
+        self.progress.observe(observation, &config.progress);
+        self.silence.observe(observation, now, &config.silence);
+        self.fold_claims(observation, config, &mut note);
+        if let Kind::Result { ok, duration_ms, .. } = observation.kind {
+            if let Some(ms) = duration_ms {
+                self.series(Series::Latency, drift::latency_value(ms), observation.at, &mut note);
+            }
+            self.series(Series::Errors, if ok { 0.0 } else { 1.0 }, observation.at, &mut note);
+        }
+        if let Some(text) = observation.kind.text() {
+            let kind = observation.kind.name();
+            reflection::quote(&mut self.quotes, observation.at, kind, text, &config.reflection);
+        }
+        true
+    }
+
+    fn fold_claims(&mut self, observation: &Observation, config: &Config, note: &mut impl FnMut(Note)) {
+        let at = observation.at;
+        match &observation.kind {
+            Kind::Claim { claim, confidence, correct, task } => {
+                let joined = self.calibration.claim(at, *claim, *confidence, *correct, *task, &config.calibration);
+                if joined.fresh_claim {
+                    self.series(Series::Confidence, confidence.get(), at, note);
+                }
+                if let (true, Some(correct)) = (joined.fresh_verdict, correct) {
+                    self.series(Series::Accuracy, if *correct { 1.0 } else { 0.0 }, at, note);
+                }
+            }
+            Kind::Verdict { claim, correct } => {
+                let joined = self.calibration.verdict(at, *claim, *correct, &config.calibration);
+                if joined.fresh_verdict {
+                    self.series(Series::Accuracy, if *correct { 1.0 } else { 0.0 }, at, note);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn series(&mut self, series: Series, value: f64, at: Timestamp, note: &mut impl FnMut(Note)) {
+        if let Some(change) = self.drift.observe(series, value, at) {
+            note(Note::Drift(change));
+        }
+    }
+
+    /// The session of this key, now the one seen last; the one not seen for the longest time makes room.
+    fn session(&mut self, key: SessionKey, limit: usize) -> &mut Session {
+        match self.sessions.iter().position(|session| session.key == key) {
+            Some(at) => {
+                if at + 1 != self.sessions.len() {
+                    let session = self.sessions.remove(at);
+                    self.sessions.push(session);
+                }
+            }
+            None => {
+                if self.sessions.len() >= limit.max(1) {
+                    self.sessions.remove(0);
+                }
+                self.sessions.push(Session { key, stuck: Stuck::default() });
+            }
+        }
+        let last = self.sessions.len() - 1;
+        &mut self.sessions[last]
+    }
+
+    /// The loop it is in, the longest where there are several.
+    pub fn loop_now(&self) -> Option<&Detection> {
+        self.sessions.iter().filter_map(|session| session.stuck.current()).max_by_key(|detection| detection.repeats)
+    }
+
+    /// Judges all kinds of insights about it and carries out what follows.
+    pub(super) fn assess(
+        &mut self,
+        agent: &AgentId,
+        now: Timestamp,
+        epoch: u64,
+        config: &Config,
+        book: &mut InsightBook,
+        changes: &mut Vec<InsightChange>,
+    ) {
+        let occasion = Occasion { now, epoch, agent: Some(agent) };
+        for kind in KINDS {
+            let assessment = self.linked(kind, self.judge(kind, now, config));
+            let words = |evidence: &_| reflection::content(kind, evidence, self.quotes.iter());
+            changes.extend(book.carry_out(&occasion, &mut self.open, kind, assessment, words));
+        }
+        let insights = self.open.iter().filter_map(|(_, id)| book.get(*id));
+        let active = now.since(self.last_seen) < config.idle_after;
+        self.status = advice::status(insights.clone(), active);
+        self.advice = insights.map(advice::advice).max().unwrap_or(Advice::Continue);
+    }
+
+    fn judge(&self, kind: InsightKind, now: Timestamp, config: &Config) -> Assessment {
+        let open = self.open.iter().any(|(known, _)| *known == kind);
+        match kind {
+            InsightKind::Stuck => match self.loop_now() {
+                Some(detection) => Assessment::Raise(detection.severity(&config.stuck), detection.evidence()),
+                None => Assessment::Clear,
+            },
+            InsightKind::Blocked | InsightKind::ErrorStreak => self.errors.assess(kind, &config.errors),
+            InsightKind::Overconfident | InsightKind::Underconfident | InsightKind::Unreliable => {
+                self.calibration.assess(kind, open, &config.calibration)
+            }
+            InsightKind::Drift => self.drift.assess(kind, open, now, &config.drift),
+            InsightKind::Overloaded => self.load.assess(kind, open, now, &config.load),
+            InsightKind::Stalled => self.progress.assess(kind, open, now, &config.progress),
+            InsightKind::Silent => self.silence.assess(kind, open, now, &config.silence),
+            // The daemon's own.
+            InsightKind::HeartSkewed
+            | InsightKind::StoreDegraded
+            | InsightKind::AnalysisOverrun
+            | InsightKind::ClientsSlow => Assessment::Hold,
+        }
+    }
+
+    /// Names the insight that explains this one, where one does.
+    fn linked(&self, kind: InsightKind, assessment: Assessment) -> Assessment {
+        let explained_by: &[InsightKind] = match kind {
+            InsightKind::ErrorStreak | InsightKind::Overloaded => &[InsightKind::Blocked],
+            InsightKind::Drift => &[InsightKind::Blocked, InsightKind::Stuck],
+            InsightKind::Stalled => &[InsightKind::Stuck, InsightKind::Blocked, InsightKind::ErrorStreak],
+            _ => &[],
+        };
+        let because = explained_by.iter().find(|cause| self.open.iter().any(|(open, _)| open == *cause));
+        match (assessment, because) {
+            (Assessment::Raise(severity, evidence), Some(cause)) => {
+                Assessment::Raise(severity, evidence.with(EvidenceKey::Because, EvidenceValue::Kind(*cause)))
+            }
+            (assessment, _) => assessment,
+        }
+    }
+
+    /// When it has to be judged again although nothing came in.
+    pub(super) fn next_due(&self, now: Timestamp, config: &Config) -> Option<Timestamp> {
+        let idle = self.last_seen.plus(config.idle_after);
+        [
+            (idle > now).then_some(idle),
+            self.drift.next_due(now, &config.drift),
+            self.load.next_due(now, &config.load),
+            self.progress.next_due(now, &config.progress),
+            self.silence.next_due(now, &config.silence),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+/// Kinds of insights about agents, causes before what they explain.
+const KINDS: [InsightKind; 10] = [
+    InsightKind::Stuck,
+    InsightKind::Blocked,
+    InsightKind::ErrorStreak,
+    InsightKind::Overloaded,
+    InsightKind::Overconfident,
+    InsightKind::Underconfident,
+    InsightKind::Unreliable,
+    InsightKind::Drift,
+    InsightKind::Stalled,
+    InsightKind::Silent,
+];

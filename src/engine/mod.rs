@@ -1,0 +1,298 @@
+//! Floor 2: the pure core. Observations in, a beat, a new meta-state.
+//!
+//! [`Engine::beat`] folds observations, judges the agents they are about (and those for whom time alone may have
+//! changed something), opens, updates and resolves insights, reflects and advises. It is total: whatever comes in,
+//! it neither fails nor panics. It knows no clock; equal inputs give equal states.
+
+mod advice;
+mod agent;
+mod config;
+mod document;
+mod insights;
+mod meta;
+mod reflection;
+mod roster;
+mod window;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use agent::{AgentState, Note, Session};
+pub use config::Config;
+pub use document::{Document, DocumentError, SCHEMA};
+pub use insights::{InsightBook, InsightChange};
+pub use meta::MetaState;
+pub use reflection::{Entry, Quote, Reflection};
+pub use window::IdWindow;
+
+use self::insights::{Occasion, OpenKinds};
+use self::reflection::Scene;
+use self::roster::{Place, Roster};
+use crate::analyze::vitals::{Pulse, Vitals};
+use crate::domain::{AgentId, Insight, InsightId, Observation, Timestamp};
+
+/// The meta-state and the analysis that carries it from beat to beat.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    meta: MetaState,
+    roster: Roster,
+    /// Agents that an observation or the time has touched in this beat.
+    dirty: Vec<Place>,
+    /// When agents have to be judged although nothing came in. An entry that is not its agent's [`AgentState::due`] is
+    /// out of date and passed over.
+    timers: BinaryHeap<Reverse<(Timestamp, Place)>>,
+    beat: Beat,
+    folded: u64,
+}
+
+/// What one beat changed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Beat {
+    /// Agents that may have changed.
+    pub agents: Vec<AgentId>,
+    /// Agents that were forgotten.
+    pub forgotten: Vec<AgentId>,
+    /// How many of them for want of room.
+    pub evicted: u64,
+    /// Insights that opened, changed or resolved.
+    pub insights: Vec<InsightChange>,
+    /// Those among them that opened.
+    pub opened: Vec<InsightId>,
+    /// What observations brought to light.
+    pub notes: Vec<(AgentId, Note)>,
+    /// Observations counted.
+    pub folded: u64,
+}
+
+impl Engine {
+    /// An engine that remembers nothing, as the leader of an epoch.
+    pub fn new(config: Config, epoch: u64) -> Self {
+        Self {
+            config,
+            meta: MetaState { epoch, ..MetaState::default() },
+            roster: Roster::default(),
+            dirty: Vec::new(),
+            timers: BinaryHeap::new(),
+            beat: Beat::default(),
+            folded: 0,
+        }
+    }
+
+    /// An engine that goes on from a stored state, as the leader of an epoch, as if it had only blinked.
+    pub fn restore(config: Config, document: Document, epoch: u64) -> Self {
+        let Document { meta, mut agents } = document;
+        let mut engine = Self::new(config, epoch);
+        engine.meta = MetaState { epoch, ..meta };
+        agents.sort_by_key(|(_, state)| state.touched);
+        for (agent, state) in agents {
+            let due = state.due;
+            let place = engine.roster.insert(agent, state);
+            engine.timers.extend(due.map(|due| Reverse((due, place))));
+        }
+        for agent in &engine.meta.unfitted {
+            let place = engine.roster.find(agent.as_str());
+            if let Some(slot) = place.and_then(|place| engine.roster.slot_mut(place)) {
+                slot.unfitted = true;
+            }
+        }
+        engine
+    }
+
+    /// Takes in that nobody was beating for so long.
+    pub fn was_absent(&mut self, duration: Duration, interval: Duration) {
+        self.meta.vitals.absent(duration, interval);
+    }
+
+    /// One beat: [`Engine::fold`], then [`Engine::finish`].
+    pub fn beat(&mut self, now: Timestamp, observations: &[Observation], pulse: &Pulse) -> Beat {
+        self.fold(now, observations);
+        self.finish(now, pulse)
+    }
+
+    /// Folds observations in the order given. May be called several times before [`Engine::finish`].
+    pub fn fold(&mut self, now: Timestamp, observations: &[Observation]) {
+        let mut last: Option<(&AgentId, Place)> = None;
+        for observation in observations {
+            // Observations of an agent tend to come together.
+            let place = match last {
+                Some((agent, place)) if *agent == observation.agent => place,
+                _ => self.place_of(&observation.agent, now),
+            };
+            last = Some((&observation.agent, place));
+            self.fold_one(place, observation, now);
+        }
+    }
+
+    fn fold_one(&mut self, place: Place, observation: &Observation, now: Timestamp) {
+        let (notes, config) = (&mut self.beat.notes, &self.config);
+        let Some(slot) = self.roster.slot_mut(place) else { return };
+        let state = Arc::make_mut(&mut slot.state);
+        if state.fold(observation, now, config, |note| notes.push((observation.agent.clone(), note))) {
+            self.folded += 1;
+            self.meta.observations += 1;
+        } else {
+            self.meta.duplicates += 1;
+        }
+        state.touched = self.meta.observations + self.meta.duplicates;
+        if !slot.dirty {
+            slot.dirty = true;
+            self.dirty.push(place);
+        }
+        self.roster.touch(place);
+    }
+
+    fn place_of(&mut self, agent: &AgentId, now: Timestamp) -> Place {
+        if let Some(place) = self.roster.find(agent.as_str()) {
+            return place;
+        }
+        while self.roster.len() >= self.config.agents.max(1) {
+            let Some(oldest) = self.roster.oldest() else { break };
+            self.forget(oldest, now);
+            self.beat.evicted += 1;
+            self.meta.evicted += 1;
+        }
+        self.roster.insert(agent.clone(), Arc::new(AgentState::new(now)))
+    }
+
+    fn forget(&mut self, place: Place, now: Timestamp) {
+        let Some(slot) = self.roster.remove(place) else { return };
+        for (_, id) in &slot.state.open {
+            self.beat.insights.extend(self.meta.insights.resolve(*id, now));
+        }
+        self.beat.forgotten.push(slot.agent);
+    }
+
+    /// Judges what was touched, and the daemon itself, and ends the beat.
+    pub fn finish(&mut self, now: Timestamp, pulse: &Pulse) -> Beat {
+        self.meta.beat += 1;
+        self.meta.at = now;
+        self.wake(now);
+        for place in std::mem::take(&mut self.dirty) {
+            self.assess(place, now);
+        }
+        self.fit();
+        self.judge_itself(now, pulse);
+        let scene = Scene {
+            now,
+            agents: self.roster.len(),
+            observations: self.meta.observations,
+            insights: self.meta.insights.iter(),
+        };
+        self.meta.reflection.beat(scene, &self.config.reflection);
+        let mut beat = std::mem::take(&mut self.beat);
+        beat.folded = std::mem::take(&mut self.folded);
+        beat.opened = beat
+            .insights
+            .iter()
+            .filter_map(|change| match change {
+                InsightChange::Open(id) => self.meta.insights.get(*id).filter(|insight| insight.since == now),
+                InsightChange::Resolved(_) => None,
+            })
+            .map(|insight| insight.id)
+            .collect();
+        beat
+    }
+
+    /// Marks the agents whose time has come.
+    fn wake(&mut self, now: Timestamp) {
+        while let Some(Reverse((due, place))) = self.timers.peek().copied() {
+            if due > now {
+                break;
+            }
+            self.timers.pop();
+            let Some(slot) = self.roster.slot_mut(place).filter(|slot| slot.state.due == Some(due)) else { continue };
+            Arc::make_mut(&mut slot.state).due = None;
+            if !slot.dirty {
+                slot.dirty = true;
+                self.dirty.push(place);
+            }
+        }
+    }
+
+    fn assess(&mut self, place: Place, now: Timestamp) {
+        // The place may have changed hands since it was marked.
+        let Some(slot) = self.roster.slot_mut(place).filter(|slot| slot.dirty) else { return };
+        slot.dirty = false;
+        let state = Arc::make_mut(&mut slot.state);
+        let (book, changes) = (&mut self.meta.insights, &mut self.beat.insights);
+        state.assess(&slot.agent, now, self.meta.epoch, &self.config, book, changes);
+        if !slot.unfitted && state.calibration.needs_fit(&self.config.calibration) {
+            slot.unfitted = true;
+            self.meta.unfitted.push_back(slot.agent.clone());
+        }
+        // A later moment than the one noted can wait until that has come: the queue holds few entries an agent.
+        let due = state.next_due(now, &self.config).filter(|due| state.due.is_none_or(|noted| *due < noted));
+        if let Some(due) = due {
+            state.due = Some(due);
+            self.timers.push(Reverse((due, place)));
+        }
+        self.beat.agents.push(slot.agent.clone());
+    }
+
+    /// Fits metacognitive sensitivity for a few of the agents that want it, in the order in which they came to.
+    fn fit(&mut self) {
+        for _ in 0..self.config.fits_per_beat {
+            let Some(agent) = self.meta.unfitted.pop_front() else { break };
+            let place = self.roster.find(agent.as_str());
+            let Some(slot) = place.and_then(|place| self.roster.slot_mut(place)) else { continue };
+            slot.unfitted = false;
+            Arc::make_mut(&mut slot.state).calibration.fit(&self.config.calibration);
+            self.beat.agents.push(agent);
+        }
+    }
+
+    fn judge_itself(&mut self, now: Timestamp, pulse: &Pulse) {
+        let MetaState { vitals, insights, own, .. } = &mut self.meta;
+        vitals.beat(now, self.folded, pulse, &self.config.vitals);
+        let occasion = Occasion { now, epoch: self.meta.epoch, agent: None };
+        for kind in Vitals::KINDS {
+            let assessment = vitals.assess(kind, &self.config.vitals);
+            let words = |evidence: &_| reflection::content(kind, evidence, std::iter::empty());
+            self.beat.insights.extend(insights.carry_out(&occasion, own, kind, assessment, words));
+        }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The state's own part; the agents' are told by [`Engine::agent`] and [`Engine::iter`].
+    pub fn meta(&self) -> &MetaState {
+        &self.meta
+    }
+
+    /// How many agents are remembered.
+    pub fn agents(&self) -> usize {
+        self.roster.len()
+    }
+
+    /// One agent's state.
+    pub fn agent(&self, agent: &str) -> Option<&Arc<AgentState>> {
+        let place = self.roster.find(agent)?;
+        self.roster.slot(place).map(|slot| &slot.state)
+    }
+
+    /// All agents, the one not seen for the longest time first.
+    pub fn iter(&self) -> impl Iterator<Item = (&AgentId, &Arc<AgentState>)> {
+        self.roster.iter().map(|(_, slot)| (&slot.agent, &slot.state))
+    }
+
+    /// All open insights.
+    pub fn insights(&self) -> impl Iterator<Item = &Insight> {
+        self.meta.insights.iter()
+    }
+
+    /// One open insight.
+    pub fn insight(&self, id: InsightId) -> Option<&Insight> {
+        self.meta.insights.get(id)
+    }
+
+    /// When something is due although nothing comes in: what replays recordings leaps there.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.timers.peek().map(|Reverse((due, _))| *due)
+    }
+}

@@ -1,0 +1,203 @@
+//! The private narrative: what was expected, what happened, what is odd about it, why, and what to do.
+//!
+//! The steps are those of MIDCA's metacognitive cycle (Cox et al. 2016, AAAI): monitor, interpret (notice a
+//! discrepancy, explain it), intend. It quotes what agents thought and did, so it never leaves the process: nothing
+//! of it has a place in the public view.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::advice;
+use crate::domain::{Evidence, Insight, InsightKind, KindName, Text, Timestamp};
+
+/// How often the daemon reflects, and how much of it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Time between reflections.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub interval: Duration,
+    /// Reflections kept, the newest ones.
+    pub keep: usize,
+    /// Quotes kept of each agent, the newest ones.
+    pub quotes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(60), keep: 16, quotes: 4 }
+    }
+}
+
+/// Something an agent thought, said, did or got.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quote {
+    /// When.
+    pub at: Timestamp,
+    /// What kind of observation said it, by its name on the wire.
+    pub kind: String,
+    /// Its beginning.
+    pub text: Text,
+}
+
+/// Keeps the newest quotes of an agent.
+pub(super) fn quote(quotes: &mut VecDeque<Quote>, at: Timestamp, kind: KindName, text: &Text, config: &Config) {
+    while quotes.len() >= config.quotes.max(1) {
+        quotes.pop_front();
+    }
+    if config.quotes > 0 {
+        quotes.push_back(Quote { at, kind: kind.as_str().to_owned(), text: text.clone() });
+    }
+}
+
+/// One reflection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it was written.
+    pub at: Timestamp,
+    /// The narrative, bounded.
+    pub text: String,
+}
+
+/// The newest reflections.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Reflection {
+    entries: VecDeque<Entry>,
+    /// When the next one is due; not set before the first beat.
+    due: Option<Timestamp>,
+    observations_before: u64,
+}
+
+/// What a reflection looks at.
+pub(super) struct Scene<'a, I> {
+    pub(super) now: Timestamp,
+    pub(super) agents: usize,
+    pub(super) observations: u64,
+    /// The open insights.
+    pub(super) insights: I,
+}
+
+impl Reflection {
+    /// Longest narrative, in bytes.
+    const MAX_TEXT: usize = 2048;
+
+    /// The reflections kept, oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// Reflects when it is time to.
+    pub(super) fn beat<'a>(&mut self, scene: Scene<'a, impl Iterator<Item = &'a Insight>>, config: &Config) {
+        let due = *self.due.get_or_insert(scene.now.plus(config.interval));
+        if scene.now < due {
+            return;
+        }
+        self.due = Some(scene.now.plus(config.interval));
+        let at = scene.now;
+        let text = self.narrate(scene);
+        while self.entries.len() >= config.keep.max(1) {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(Entry { at, text });
+    }
+
+    fn narrate<'a>(&mut self, scene: Scene<'a, impl Iterator<Item = &'a Insight>>) -> String {
+        let Scene { now: _, agents, observations, insights } = scene;
+        let fresh = observations.saturating_sub(self.observations_before);
+        self.observations_before = observations;
+        let mut open: Vec<&Insight> = insights.collect();
+        open.sort_by_key(|insight| std::cmp::Reverse(insight.severity));
+        // Writing to a String cannot fail.
+        let mut text = String::new();
+        let _ = writeln!(text, "monitor: {agents} agents, {fresh} observations since the last reflection");
+        if open.is_empty() {
+            text.push_str("interpret: as expected, nothing stands out\nintend: go on\n");
+        }
+        for insight in open {
+            let who = insight.agent.as_ref().map_or("the daemon", |agent| agent.as_str());
+            let _ = writeln!(text, "notice: {} of {who}, {}: {}", insight.kind, insight.severity, insight.content);
+            let _ = writeln!(text, "intend: {}", advice::advice(insight));
+            if text.len() > Self::MAX_TEXT {
+                break;
+            }
+        }
+        text.truncate(text.floor_char_boundary(Self::MAX_TEXT));
+        text
+    }
+}
+
+/// An insight in words, with the newest quotes of its agent.
+pub(super) fn content<'a>(kind: InsightKind, evidence: &Evidence, quotes: impl Iterator<Item = &'a Quote>) -> String {
+    let (expected, explanation) = meaning(kind);
+    let mut text = format!("expected {expected}; likely because {explanation}; seen:");
+    for (key, value) in evidence.iter() {
+        let _ = write!(text, " {key}={}", serde_json::to_string(value).unwrap_or_default());
+    }
+    for quote in quotes {
+        let _ = write!(text, "; {} “{}”", quote.kind, quote.text.excerpt());
+    }
+    text
+}
+
+/// What one expects of an agent, and what usually explains that it is otherwise.
+fn meaning(kind: InsightKind) -> (&'static str, &'static str) {
+    match kind {
+        InsightKind::Overconfident => ("confidence to match success", "it takes plausible for true"),
+        InsightKind::Underconfident => ("confidence to match success", "it hedges what it knows"),
+        InsightKind::Unreliable => ("more confidence when right than when wrong", "its confidence is a habit, not a signal"),
+        InsightKind::Stuck => ("each step to change something", "it does not take in what the last result told it"),
+        InsightKind::Blocked => ("the infrastructure to answer", "a service it depends on is down or limits it"),
+        InsightKind::Drift => ("figures to stay at their level", "its task, model, prompt or tools changed"),
+        InsightKind::Overloaded => ("answers in the usual time and within limits", "too much is asked of it at once"),
+        InsightKind::ErrorStreak => ("most calls to succeed", "it uses a tool wrongly, or the tool changed"),
+        InsightKind::Silent => ("a sign of life at its usual pace", "it died, or hangs in a call"),
+        InsightKind::Stalled => ("progress while it acts", "it is busy with what does not help"),
+        InsightKind::HeartSkewed => ("beats on time", "the machine is overloaded or was paused"),
+        InsightKind::StoreDegraded => ("the store to answer", "Redis is away, slow, read-only or full"),
+        InsightKind::AnalysisOverrun => ("the analysis to fit the beat", "more comes in than one core can fold"),
+        InsightKind::ClientsSlow => ("clients to take their frames", "their networks or pages cannot keep up"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{AgentId, InsightId, Severity};
+
+    #[test]
+    fn reflects_once_an_interval_and_keeps_a_few() {
+        let mut reflection = Reflection::default();
+        let config = Config { keep: 3, ..Config::default() };
+        let insight = Insight {
+            id: InsightId::new(0, 0, 1),
+            kind: InsightKind::Stuck,
+            severity: Severity::Warning,
+            agent: Some(AgentId::fitted("a")),
+            since: Timestamp::EPOCH,
+            until: None,
+            evidence: Evidence::new(),
+            content: "x".repeat(5000),
+        };
+        for second in 0..600u64 {
+            let now = Timestamp::from_nanos(second as i64 * 1_000_000_000);
+            let insights = std::iter::once(&insight);
+            reflection.beat(Scene { now, agents: 1, observations: second * 3, insights }, &config);
+        }
+        let entries: Vec<_> = reflection.entries().collect();
+        assert_eq!(entries.iter().map(|entry| entry.at.as_millis() / 1000).collect::<Vec<_>>(), [420, 480, 540]);
+        assert!(entries[2].text.contains("180 observations") && entries[2].text.len() <= Reflection::MAX_TEXT);
+    }
+
+    #[test]
+    fn an_insight_quotes_what_was_seen() {
+        let mut quotes = VecDeque::new();
+        for text in ["one", "two", "three", "four", "five"] {
+            quote(&mut quotes, Timestamp::EPOCH, KindName::Thought, &Text::new(text), &Config::default());
+        }
+        let words = content(InsightKind::Stuck, &Evidence::new(), quotes.iter());
+        assert!(words.contains("five") && !words.contains("one"), "{words}");
+    }
+}

@@ -1,0 +1,156 @@
+//! All agents, found by name and ordered by when they were last seen, both in constant time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::agent::AgentState;
+use crate::domain::AgentId;
+
+/// Where an agent is kept. Stays valid until the agent is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Place(u32);
+
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    index: HashMap<AgentId, Place>,
+    slots: Vec<Option<Slot>>,
+    free: Vec<Place>,
+    oldest: Option<Place>,
+    newest: Option<Place>,
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) agent: AgentId,
+    /// Shared with whoever stores it; copied on the next change if it still is.
+    pub(super) state: Arc<AgentState>,
+    /// Whether it is on the list of those to be assessed at the end of the beat.
+    pub(super) dirty: bool,
+    /// Whether it is on the list of those whose metacognitive sensitivity wants fitting.
+    pub(super) unfitted: bool,
+    older: Option<Place>,
+    newer: Option<Place>,
+}
+
+impl Roster {
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(super) fn find(&self, agent: &str) -> Option<Place> {
+        self.index.get(agent).copied()
+    }
+
+    pub(super) fn slot(&self, place: Place) -> Option<&Slot> {
+        self.slots.get(place.0 as usize)?.as_ref()
+    }
+
+    pub(super) fn slot_mut(&mut self, place: Place) -> Option<&mut Slot> {
+        self.slots.get_mut(place.0 as usize)?.as_mut()
+    }
+
+    /// Adds an agent as the one seen last.
+    pub(super) fn insert(&mut self, agent: AgentId, state: Arc<AgentState>) -> Place {
+        let slot = Slot { agent: agent.clone(), state, dirty: false, unfitted: false, older: None, newer: None };
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None => {
+                self.slots.push(None);
+                Place(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
+            }
+        };
+        if let Some(empty) = self.slots.get_mut(place.0 as usize) {
+            *empty = Some(slot);
+        }
+        self.index.insert(agent, place);
+        self.link_newest(place);
+        place
+    }
+
+    /// Makes it the one seen last.
+    pub(super) fn touch(&mut self, place: Place) {
+        if self.newest != Some(place) {
+            self.unlink(place);
+            self.link_newest(place);
+        }
+    }
+
+    /// The one not seen for the longest time.
+    pub(super) fn oldest(&self) -> Option<Place> {
+        self.oldest
+    }
+
+    pub(super) fn remove(&mut self, place: Place) -> Option<Slot> {
+        self.unlink(place);
+        let slot = self.slots.get_mut(place.0 as usize)?.take()?;
+        self.index.remove(&slot.agent);
+        self.free.push(place);
+        Some(slot)
+    }
+
+    /// All agents, the one not seen for the longest time first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Place, &Slot)> {
+        let follow = |place: &Place| self.slot(*place).and_then(|slot| slot.newer);
+        std::iter::successors(self.oldest, follow).filter_map(|place| Some((place, self.slot(place)?)))
+    }
+
+    fn unlink(&mut self, place: Place) {
+        let Some(slot) = self.slot_mut(place) else { return };
+        let (older, newer) = (slot.older.take(), slot.newer.take());
+        match older.and_then(|older| self.slot_mut(older)) {
+            Some(older) => older.newer = newer,
+            None => self.oldest = newer,
+        }
+        match newer.and_then(|newer| self.slot_mut(newer)) {
+            Some(newer) => newer.older = older,
+            None => self.newest = older,
+        }
+    }
+
+    fn link_newest(&mut self, place: Place) {
+        let last = self.newest.replace(place);
+        if let Some(slot) = self.slot_mut(place) {
+            slot.older = last;
+        }
+        match last.and_then(|last| self.slot_mut(last)) {
+            Some(last) => last.newer = Some(place),
+            None => self.oldest = Some(place),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+
+    fn names(roster: &Roster) -> Vec<&str> {
+        roster.iter().map(|(_, slot)| slot.agent.as_str()).collect()
+    }
+
+    #[test]
+    fn keeps_the_order_in_which_agents_were_seen() {
+        let mut roster = Roster::default();
+        let add = |roster: &mut Roster, name: &str| {
+            roster.insert(AgentId::fitted(name), Arc::new(AgentState::new(Timestamp::EPOCH)))
+        };
+        let (a, b, c) = (add(&mut roster, "a"), add(&mut roster, "b"), add(&mut roster, "c"));
+        roster.touch(a);
+        assert_eq!(names(&roster), ["b", "c", "a"]);
+        roster.touch(c);
+        roster.touch(c);
+        assert_eq!(names(&roster), ["b", "a", "c"]);
+        assert_eq!(roster.oldest(), Some(b));
+        assert!(roster.remove(a).is_some());
+        assert!(roster.remove(a).is_none());
+        assert_eq!(names(&roster), ["b", "c"]);
+        assert_eq!(roster.find("a"), None);
+        let d = add(&mut roster, "d");
+        assert_eq!(d, a, "places are used again");
+        assert_eq!(names(&roster), ["b", "c", "d"]);
+        for place in [c, b, d] {
+            roster.remove(place);
+        }
+        assert_eq!((roster.len(), roster.oldest()), (0, None));
+    }
+}

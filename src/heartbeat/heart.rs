@@ -1,0 +1,164 @@
+//! The beating itself.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::pulse::Wiring;
+use crate::analyze::vitals::{ClientFacts, Pulse, StoreFacts};
+use crate::domain::{Observation, Timestamp};
+use crate::engine::{Beat, Engine, InsightChange};
+use crate::sanitize::{PublicBeat, Sanitizer};
+use crate::telemetry::Metrics;
+
+/// Where accepted observations wait. Must not block.
+pub trait Inbox: Send {
+    /// Moves up to `max` observations, oldest first, to the end of `into`. May move a few more to keep together what
+    /// came together. Returns how many.
+    fn drain(&mut self, max: usize, into: &mut Vec<Observation>) -> usize;
+
+    /// How many wait.
+    fn waiting(&self) -> usize;
+}
+
+/// Where sanitized beats go. Must not block.
+pub trait Outbox: Send {
+    /// Takes a beat, or gives it back.
+    ///
+    /// # Errors
+    /// The beat itself, when there is no room for it now.
+    fn offer(&mut self, beat: PublicBeat) -> Result<(), Box<PublicBeat>>;
+}
+
+/// How the heart beats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Setting {
+    /// Time between beats.
+    pub interval: Duration,
+    /// Share of the interval, 0 to 1, after which folding is left to the next beat.
+    pub budget: f64,
+}
+
+/// The heart and all it works on.
+pub struct Heart<I, O, F> {
+    /// How it beats.
+    pub setting: Setting,
+    /// What it beats on.
+    pub engine: Engine,
+    /// What makes its beats presentable.
+    pub sanitizer: Sanitizer,
+    /// Where observations come from.
+    pub inbox: I,
+    /// Where beats go to.
+    pub outbox: O,
+    /// Tells how store and streams do; must not block.
+    pub facts: F,
+    /// What it counts in.
+    pub metrics: Metrics,
+    /// Told after each beat, on the heart's thread; must not block.
+    pub after: Box<dyn FnMut(&mut Engine, &Beat) + Send>,
+}
+
+impl<I, O, F> Heart<I, O, F>
+where
+    I: Inbox,
+    O: Outbox,
+    F: FnMut() -> (StoreFacts, ClientFacts) + Send,
+{
+    /// Observations folded between two looks at the clock.
+    const CHUNK: usize = 1024;
+
+    /// Beats until `stop` is told or its sender is gone; then folds all that waits in a last beat and gives the engine
+    /// back. The first beat is one interval after `start`. `clock` tells the time of day.
+    pub fn run(
+        mut self,
+        start: Instant,
+        wiring: &Wiring,
+        stop: &Receiver<()>,
+        clock: impl Fn() -> Timestamp,
+    ) -> Engine {
+        let interval = self.setting.interval;
+        let mut chunk = Vec::with_capacity(Self::CHUNK);
+        let mut held_back: Option<Box<PublicBeat>> = None;
+        let mut deadline = start + interval;
+        let mut analysis = None;
+        loop {
+            let stopping = match stop.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Err(RecvTimeoutError::Timeout) => false,
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
+            };
+            let began = Instant::now();
+            let lateness = began.saturating_duration_since(deadline);
+            // Deadlines that went by are missed, not made up for in a burst.
+            let missed = u32::try_from(lateness.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u32::MAX);
+            let next = deadline + interval * missed.saturating_add(1);
+            wiring.beat(lateness, next);
+
+            let now = clock();
+            let budget = if stopping { Duration::MAX } else { interval.mul_f64(self.setting.budget) };
+            self.fold(now, began, budget, &mut chunk);
+            let (store, clients) = (self.facts)();
+            let backlog = self.inbox.waiting() as u64;
+            let pulse = Pulse { interval, lateness, missed: u64::from(missed), analysis, backlog, store, clients };
+            let beat = self.engine.finish(now, &pulse);
+            let took = began.elapsed();
+            analysis = Some(took);
+            self.count(&beat, &pulse, took);
+
+            let mut public = Box::new(self.sanitizer.beat(&self.engine, &beat));
+            if let Some(mut earlier) = held_back.take() {
+                earlier.absorb(*public);
+                public = earlier;
+            }
+            held_back = self.outbox.offer(*public).err();
+            (self.after)(&mut self.engine, &beat);
+            if stopping {
+                return self.engine;
+            }
+            deadline = next;
+        }
+    }
+
+    /// Folds what waits, oldest first, until nothing does or the budget is spent; the rest is for the next beat.
+    fn fold(&mut self, now: Timestamp, began: Instant, budget: Duration, chunk: &mut Vec<Observation>) {
+        while self.inbox.drain(Self::CHUNK, chunk) > 0 {
+            self.engine.fold(now, chunk);
+            chunk.clear();
+            if began.elapsed() > budget {
+                break;
+            }
+        }
+    }
+
+    fn count(&self, beat: &Beat, pulse: &Pulse, took: Duration) {
+        let metrics = &self.metrics;
+        metrics.heartbeat_beats_total.inc();
+        metrics.heartbeat_missed_total.inc_by(pulse.missed);
+        metrics.heartbeat_skew_seconds.observe(pulse.lateness.as_secs_f64());
+        metrics.metacog_analysis_latency_ms.observe(took.as_secs_f64() * 1e3);
+        metrics.agents.set(i64::try_from(self.engine.agents()).unwrap_or(i64::MAX));
+        metrics.agents_evicted_total.inc_by(beat.evicted);
+        metrics.observations_queued.set(i64::try_from(pulse.backlog).unwrap_or(i64::MAX));
+        if pulse.missed > 0 {
+            tracing::warn!(missed = pulse.missed, lateness_ms = pulse.lateness.as_secs_f64() * 1e3, "beats missed");
+        }
+        if !beat.insights.is_empty() {
+            metrics.insights_open.reset();
+            for insight in self.engine.insights() {
+                let labels = [insight.kind.as_str(), insight.severity.as_str()];
+                metrics.insights_open.with_label_values(&labels).inc();
+            }
+        }
+        for change in &beat.insights {
+            if let InsightChange::Resolved(insight) = change {
+                let (kind, agent) = (insight.kind.as_str(), insight.agent.as_ref().map(|agent| agent.as_str()));
+                tracing::info!(kind, agent, id = %insight.id, "insight resolved");
+            }
+        }
+        for id in &beat.opened {
+            if let Some(insight) = self.engine.insight(*id) {
+                let (kind, agent) = (insight.kind.as_str(), insight.agent.as_ref().map(|agent| agent.as_str()));
+                tracing::info!(kind, agent, severity = insight.severity.as_str(), %id, "insight opened");
+            }
+        }
+    }
+}

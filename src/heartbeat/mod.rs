@@ -1,0 +1,10 @@
+//! The heart: a thread of its own that beats at absolute deadlines and waits for nobody.
+//!
+//! It takes observations from an [`Inbox`], has the engine fold and analyse them, has the result sanitized, and hands
+//! that to an [`Outbox`]. Neither may block: what the outbox does not take is merged into the next beat.
+
+mod heart;
+mod pulse;
+
+pub use heart::{Heart, Inbox, Outbox, Setting};
+pub use pulse::{PulseWatch, Wiring};

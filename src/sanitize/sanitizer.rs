@@ -1,0 +1,196 @@
+//! From the private state to the public view, field by field.
+//!
+//! Every private type is taken apart with no `..`, so that a new field does not compile until somebody has decided
+//! whether it may be seen. What is not to be seen is named here with a leading `_`.
+
+use std::time::Duration;
+
+use super::record::{Leaf, Record};
+use super::state::Position;
+use super::view::{AgentField, AgentLayout, InsightField, InsightLayout, PublicBeat, SystemField, SystemLayout};
+use crate::analyze::{calibration, drift, load, progress, vitals};
+use crate::domain::{EvidenceValue, Insight, InsightId, Timestamp};
+use crate::engine::{AgentState, Beat, Config, Engine, InsightChange, MetaState};
+
+/// Makes the public view of each beat.
+#[derive(Debug, Default)]
+pub struct Sanitizer {
+    shown: Option<(Timestamp, Record<SystemLayout>)>,
+}
+
+impl Sanitizer {
+    /// The daemon's own figures change with each beat. They are shown anew when something else is shown anyway, when
+    /// a word of theirs changed, and otherwise once in this time.
+    const REFRESH: Duration = Duration::from_secs(1);
+
+    /// What this beat changed.
+    pub fn beat(&mut self, engine: &Engine, beat: &Beat) -> PublicBeat {
+        let Beat { agents, forgotten, evicted: _evicted, insights, opened: _opened, notes: _notes, folded: _folded } = beat;
+        let config = engine.config();
+        let MetaState {
+            epoch,
+            beat: number,
+            at,
+            observations,
+            duplicates: _duplicates,
+            evicted: _,
+            insights: _book,
+            own: _own,
+            vitals,
+            reflection: _reflection,
+        } = engine.meta();
+
+        let mut changed: Vec<_> = forgotten.iter().map(|agent| (agent.clone(), None)).collect();
+        let known = |agent| engine.agent(agent).map(|state| agent_record(state, *at, config));
+        changed.extend(agents.iter().filter_map(|agent| Some((agent.clone(), Some(known(agent.as_str())?)))));
+        let insights: Vec<_> = insights.iter().map(|change| insight_change(engine, change)).collect();
+
+        let quiet = changed.is_empty() && insights.is_empty();
+        let system = match &self.shown {
+            Some((shown_at, record)) if quiet && at.since(*shown_at) < Self::REFRESH && same_words(record, vitals) => {
+                record.clone()
+            }
+            _ => {
+                let record = system_record(vitals, *observations);
+                self.shown = Some((*at, record.clone()));
+                record
+            }
+        };
+        let position = Position { epoch: *epoch, beat: *number };
+        PublicBeat { position, at: *at, system, agents: changed, insights }
+    }
+
+    /// The whole state as one beat, for whoever has nothing yet.
+    pub fn whole(engine: &Engine) -> PublicBeat {
+        let meta = engine.meta();
+        let agents =
+            engine.iter().map(|(agent, state)| (agent.clone(), Some(agent_record(state, meta.at, engine.config()))));
+        let insights = engine.insights().map(|insight| (insight.id, Some(insight_record(insight))));
+        PublicBeat {
+            position: Position { epoch: meta.epoch, beat: meta.beat },
+            at: meta.at,
+            system: system_record(&meta.vitals, meta.observations),
+            agents: agents.collect(),
+            insights: insights.collect(),
+        }
+    }
+}
+
+fn same_words(record: &Record<SystemLayout>, vitals: &vitals::Vitals) -> bool {
+    let shown = |field| match record.get(field) {
+        Some(Leaf::Word(word)) => Some(*word),
+        _ => None,
+    };
+    let now = vitals.store();
+    shown(SystemField::StoreMode) == now.map(|(mode, ..)| mode.as_str())
+        && shown(SystemField::StoreBreaker) == now.map(|(_, breaker, _)| breaker.as_str())
+}
+
+fn system_record(vitals: &vitals::Vitals, observations: u64) -> Record<SystemLayout> {
+    let vitals::Figures { interval_ms, skew_ms, continuity, missed, p50_ms, p95_ms, per_second, store } = vitals.figures();
+    let mut record = Record::new();
+    record.set(SystemField::Interval, Leaf::number(interval_ms));
+    record.set(SystemField::Skew, Leaf::number(skew_ms.map(thousandths)));
+    record.set(SystemField::Continuity, Leaf::number(continuity));
+    record.set(SystemField::Missed, Leaf::Count(missed));
+    record.set(SystemField::P50, Leaf::number(p50_ms.map(thousandths)));
+    record.set(SystemField::P95, Leaf::number(p95_ms.map(thousandths)));
+    record.set(SystemField::Observations, Leaf::Count(observations));
+    record.set(SystemField::PerSecond, Leaf::number(per_second));
+    if let Some((mode, breaker, lag_beats)) = store {
+        record.set(SystemField::StoreMode, Leaf::Word(mode.as_str()));
+        record.set(SystemField::StoreBreaker, Leaf::Word(breaker.as_str()));
+        record.set(SystemField::StoreLag, Leaf::Count(lag_beats));
+    }
+    record
+}
+
+fn thousandths(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
+fn insight_change(engine: &Engine, change: &InsightChange) -> (InsightId, Option<Record<InsightLayout>>) {
+    match change {
+        InsightChange::Open(id) => (*id, engine.insight(*id).map(insight_record)),
+        InsightChange::Resolved(insight) => (insight.id, None),
+    }
+}
+
+fn insight_record(insight: &Insight) -> Record<InsightLayout> {
+    let Insight { id: _id, kind, severity, agent, since, until: _until, evidence, content: _content } = insight;
+    let mut record = Record::new();
+    record.set(InsightField::Kind, Leaf::Word(kind.as_str()));
+    record.set(InsightField::Severity, Leaf::Word(severity.as_str()));
+    record.set(InsightField::Agent, agent.clone().map(Leaf::Agent));
+    record.set(InsightField::Since, Leaf::Time(*since));
+    for (key, value) in evidence.iter() {
+        let leaf = match value {
+            EvidenceValue::Count(count) => Some(Leaf::Count(*count)),
+            EvidenceValue::Number(number) => Leaf::number(*number),
+            EvidenceValue::Word(word) => Some(Leaf::Word(word.as_str())),
+            EvidenceValue::Kind(kind) => Some(Leaf::Word(kind.as_str())),
+            EvidenceValue::Tool(tool) => Some(Leaf::Tool(tool.clone())),
+        };
+        record.set(InsightField::Evidence(key), leaf);
+    }
+    record
+}
+
+fn agent_record(state: &AgentState, now: Timestamp, config: &Config) -> Record<AgentLayout> {
+    let AgentState {
+        first_seen: _first_seen,
+        last_seen: _last_seen,
+        touched: _touched,
+        observations,
+        duplicates: _duplicates,
+        sessions: _sessions,
+        calibration,
+        errors,
+        drift,
+        load,
+        progress,
+        silence: _silence,
+        quotes: _quotes,
+        open: _open,
+        status,
+        advice,
+        ids: _ids,
+    } = state;
+    let mut record = Record::new();
+    record.set(AgentField::Status, Leaf::Word(status.as_str()));
+    record.set(AgentField::Observations, Leaf::Count(*observations));
+    record.set(AgentField::Advice, Leaf::Word(advice.as_str()));
+    set_calibration(&mut record, &calibration.figures(&config.calibration));
+    let detection = state.loop_now();
+    record.set(AgentField::LoopPattern, detection.map(|detection| Leaf::Word(detection.pattern.as_str())));
+    record.set(AgentField::LoopRepeats, Leaf::Count(detection.map_or(0, |detection| u64::from(detection.repeats))));
+    set_drift(&mut record, &drift.figures());
+    set_load(&mut record, &load.figures(now, &config.load));
+    let failures = errors.figures();
+    if failures.results > 0 {
+        record.set(AgentField::Results, Leaf::Count(failures.results));
+        record.set(AgentField::Failed, Leaf::Count(failures.failed));
+        record.set(AgentField::InARow, Leaf::Count(failures.in_a_row));
+    }
+    set_progress(&mut record, &progress.figures(now));
+    record
+}
+
+fn set_calibration(record: &mut Record<AgentLayout>, figures: &calibration::Figures) {
+    if figures.n == 0 {
+        return;
+    }
+    record.set(AgentField::CalibrationN, Leaf::Count(figures.n));
+    let numbers = [
+        (AgentField::Brier, figures.brier),
+        (AgentField::Ece, figures.ece),
+        (AgentField::Bias, figures.bias),
+        (AgentField::Auroc2, figures.auroc2),
+        (AgentField::D, figures.d),
+        (AgentField::MetaD, figures.meta_d),
+        (AgentField::MRatio, figures.m_ratio),
+    ];
+    for (field, number) in numbers {
+        record.set(field, Leaf::number(number));
+    }
+}

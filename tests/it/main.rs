@@ -1,0 +1,4 @@
+//! The daemon as a black box: real processes, real sockets.
+
+mod structure;
+mod support;
