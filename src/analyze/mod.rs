@@ -6,3 +6,5 @@
 //! [`crate::domain::Assessment`]; opening, updating and resolving them is the engine's.
 
 pub mod vitals;
+pub mod errors;
+pub mod stuck;
