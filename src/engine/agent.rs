@@ -17,7 +17,7 @@ use crate::analyze::progress::Progress;
 use crate::analyze::silence::Silence;
 use crate::analyze::stuck::{Detection, Event, Stuck};
 use crate::domain::{
-    Advice, AgentId, Assessment, EvidenceKey, EvidenceValue, InsightKind, Kind, Observation, SessionKey, Status,
+    Advice, Assessment, EvidenceKey, EvidenceValue, InsightKind, Kind, Observation, SessionKey, Status,
     Timestamp,
 };
 
@@ -71,6 +71,14 @@ pub struct Session {
     pub stuck: Stuck,
 }
 
+/// What folding an observation did.
+pub(super) struct Folded {
+    /// Whether it counted, or was known already.
+    pub(super) counted: bool,
+    /// Kinds of insights to be judged at once: what begins and ends within one beat would else never be told.
+    pub(super) turned: [Option<InsightKind>; 2],
+}
+
 /// Something that an observation brought to light, for reports.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Note {
@@ -105,25 +113,30 @@ impl AgentState {
         }
     }
 
-    /// Folds one observation. Returns whether it counted, or was known already.
+    /// Folds one observation.
     pub(super) fn fold(
         &mut self,
         observation: &Observation,
         now: Timestamp,
         config: &Config,
         mut note: impl FnMut(Note),
-    ) -> bool {
+    ) -> Folded {
         if observation.id.is_some_and(|id| !self.ids.admit(id, config.ids_per_agent)) {
             self.duplicates += 1;
-            return false;
+            return Folded { counted: false, turned: [None; 2] };
         }
         self.observations += 1;
         self.last_seen = now;
         let session = self.session(observation.session, config.sessions_per_agent);
-        if let Some(Event::Detected(detection)) = session.stuck.observe(observation, &config.stuck) {
-            note(Note::Stuck(observation.session, detection));
-        }
-        self.errors.observe(observation, &config.errors);
+        let stuck = match session.stuck.observe(observation, &config.stuck) {
+            Some(Event::Detected(detection)) => {
+                note(Note::Stuck(observation.session, detection));
+                Some(InsightKind::Stuck)
+            }
+            Some(Event::Broken) => Some(InsightKind::Stuck),
+            Some(Event::Continued(_)) | None => None,
+        };
+        let errors = self.errors.observe(observation, &config.errors);
         self.load.observe(observation, &config.load);
         self.progress.observe(observation, &config.progress);
         self.silence.observe(observation, now, &config.silence);
@@ -138,7 +151,7 @@ impl AgentState {
             let kind = observation.kind.name();
             reflection::quote(&mut self.quotes, observation.at, kind, text, &config.reflection);
         }
-        true
+        Folded { counted: true, turned: [stuck, errors] }
     }
 
     fn fold_claims(&mut self, observation: &Observation, config: &Config, note: &mut impl FnMut(Note)) {
@@ -194,26 +207,35 @@ impl AgentState {
         self.sessions.iter().filter_map(|session| session.stuck.current()).max_by_key(|detection| detection.repeats)
     }
 
-    /// Judges all kinds of insights about it and carries out what follows.
+    /// Judges all kinds of insights about it, carries out what follows, and concludes its status and advice.
     pub(super) fn assess(
         &mut self,
-        agent: &AgentId,
-        now: Timestamp,
-        epoch: u64,
+        occasion: &Occasion<'_>,
         config: &Config,
         book: &mut InsightBook,
         changes: &mut Vec<InsightChange>,
     ) {
-        let occasion = Occasion { now, epoch, agent: Some(agent) };
         for kind in KINDS {
-            let assessment = self.linked(kind, self.judge(kind, now, config));
-            let words = |evidence: &_| reflection::content(kind, evidence, self.quotes.iter());
-            changes.extend(book.carry_out(&occasion, &mut self.open, kind, assessment, words));
+            self.assess_kind(kind, occasion, config, book, changes);
         }
         let insights = self.open.iter().filter_map(|(_, id)| book.get(*id));
-        let active = now.since(self.last_seen) < config.idle_after;
+        let active = occasion.now.since(self.last_seen) < config.idle_after;
         self.status = advice::status(insights.clone(), active);
         self.advice = insights.map(advice::advice).max().unwrap_or(Advice::Continue);
+    }
+
+    /// Judges one kind and carries out what follows.
+    pub(super) fn assess_kind(
+        &mut self,
+        kind: InsightKind,
+        occasion: &Occasion<'_>,
+        config: &Config,
+        book: &mut InsightBook,
+        changes: &mut Vec<InsightChange>,
+    ) {
+        let assessment = self.linked(kind, self.judge(kind, occasion.now, config));
+        let words = |evidence: &_| reflection::content(kind, evidence, self.quotes.iter());
+        changes.extend(book.carry_out(occasion, &mut self.open, kind, assessment, words));
     }
 
     fn judge(&self, kind: InsightKind, now: Timestamp, config: &Config) -> Assessment {

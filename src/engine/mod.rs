@@ -27,7 +27,8 @@ pub use meta::MetaState;
 pub use reflection::{Entry, Quote, Reflection};
 pub use window::IdWindow;
 
-use self::insights::{Occasion, OpenKinds};
+use self::agent::Folded;
+use self::insights::Occasion;
 use self::reflection::Scene;
 use self::roster::{Place, Roster};
 use crate::analyze::vitals::{Pulse, Vitals};
@@ -127,10 +128,16 @@ impl Engine {
     }
 
     fn fold_one(&mut self, place: Place, observation: &Observation, now: Timestamp) {
-        let (notes, config) = (&mut self.beat.notes, &self.config);
+        let Beat { notes, insights: changes, .. } = &mut self.beat;
         let Some(slot) = self.roster.slot_mut(place) else { return };
         let state = Arc::make_mut(&mut slot.state);
-        if state.fold(observation, now, config, |note| notes.push((observation.agent.clone(), note))) {
+        let note = |note| notes.push((observation.agent.clone(), note));
+        let Folded { counted, turned } = state.fold(observation, now, &self.config, note);
+        for kind in turned.into_iter().flatten() {
+            let occasion = Occasion { now, epoch: self.meta.epoch, agent: Some(&observation.agent) };
+            state.assess_kind(kind, &occasion, &self.config, &mut self.meta.insights, changes);
+        }
+        if counted {
             self.folded += 1;
             self.meta.observations += 1;
         } else {
@@ -218,7 +225,8 @@ impl Engine {
         slot.dirty = false;
         let state = Arc::make_mut(&mut slot.state);
         let (book, changes) = (&mut self.meta.insights, &mut self.beat.insights);
-        state.assess(&slot.agent, now, self.meta.epoch, &self.config, book, changes);
+        let occasion = Occasion { now, epoch: self.meta.epoch, agent: Some(&slot.agent) };
+        state.assess(&occasion, &self.config, book, changes);
         if !slot.unfitted && state.calibration.needs_fit(&self.config.calibration) {
             slot.unfitted = true;
             self.meta.unfitted.push_back(slot.agent.clone());
