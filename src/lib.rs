@@ -2,5 +2,11 @@
 
 pub mod analyze;
 pub mod auth;
+pub mod config;
 pub mod domain;
+pub mod heartbeat;
+pub mod http;
 pub mod setting;
+pub mod store;
+pub mod stream;
+pub mod telemetry;

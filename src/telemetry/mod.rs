@@ -1,0 +1,5 @@
+//! Leaf: logs and metrics.
+
+mod config;
+
+pub use config::{Config, Format};
