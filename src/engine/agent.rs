@@ -1,6 +1,6 @@
 //! What is remembered of one agent, and what is concluded from it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +34,8 @@ pub struct AgentState {
     pub observations: u64,
     /// Observations that were counted already.
     pub duplicates: u64,
-    /// Its sessions, the one seen last at the end.
-    pub sessions: Vec<Session>,
+    /// Its sessions.
+    pub sessions: BTreeMap<SessionKey, Box<Session>>,
     /// Its claims and how they turned out.
     pub calibration: Calibration,
     /// Its failures.
@@ -63,10 +63,10 @@ pub struct AgentState {
 }
 
 /// One conversation or task run of an agent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Session {
-    /// Which.
-    pub key: SessionKey,
+    /// The agent's count of observations when the session was last seen: the order in which sessions are forgotten.
+    pub touched: u64,
     /// Its steps.
     pub stuck: Stuck,
 }
@@ -97,7 +97,7 @@ impl AgentState {
             touched: 0,
             observations: 0,
             duplicates: 0,
-            sessions: Vec::new(),
+            sessions: BTreeMap::new(),
             calibration: Calibration::default(),
             errors: Errors::default(),
             drift: Drift::default(),
@@ -182,29 +182,20 @@ impl AgentState {
         }
     }
 
-    /// The session of this key, now the one seen last; the one not seen for the longest time makes room.
+    /// The session of this key; for a new one, the one not seen for the longest time makes room.
     fn session(&mut self, key: SessionKey, limit: usize) -> &mut Session {
-        match self.sessions.iter().position(|session| session.key == key) {
-            Some(at) => {
-                if at + 1 != self.sessions.len() {
-                    let session = self.sessions.remove(at);
-                    self.sessions.push(session);
-                }
-            }
-            None => {
-                if self.sessions.len() >= limit.max(1) {
-                    self.sessions.remove(0);
-                }
-                self.sessions.push(Session { key, stuck: Stuck::default() });
-            }
+        if self.sessions.len() >= limit.max(1) && !self.sessions.contains_key(&key) {
+            let oldest = self.sessions.iter().min_by_key(|(_, session)| session.touched).map(|(key, _)| *key);
+            oldest.and_then(|oldest| self.sessions.remove(&oldest));
         }
-        let last = self.sessions.len() - 1;
-        &mut self.sessions[last]
+        let session = self.sessions.entry(key).or_default();
+        session.touched = self.observations;
+        session
     }
 
     /// The loop it is in, the longest where there are several.
     pub fn loop_now(&self) -> Option<&Detection> {
-        self.sessions.iter().filter_map(|session| session.stuck.current()).max_by_key(|detection| detection.repeats)
+        self.sessions.values().filter_map(|session| session.stuck.current()).max_by_key(|detection| detection.repeats)
     }
 
     /// Judges all kinds of insights about it, carries out what follows, and concludes its status and advice.

@@ -8,12 +8,15 @@ use super::reflection;
 use crate::analyze::{calibration, drift, errors, load, progress, silence, stuck, vitals};
 
 /// How agents are analysed, and how much is remembered of them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Agents remembered; beyond that the one not seen for the longest time is forgotten, and counted.
+    /// Agents remembered; beyond that the one not seen for the longest time is forgotten, and counted. Set with the other
+    /// limits.
+    #[serde(skip)]
     pub agents: usize,
     /// Sessions remembered of each agent, likewise.
+    #[serde(skip)]
     pub sessions_per_agent: usize,
     /// Idempotency keys remembered of each agent, at least.
     pub ids_per_agent: usize,
@@ -46,7 +49,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             agents: 100_000,
-            sessions_per_agent: 16,
+            sessions_per_agent: 256,
             ids_per_agent: 2048,
             idle_after: Duration::from_secs(60),
             fits_per_beat: 8,

@@ -3,6 +3,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::config::Config;
 use super::pulse::Wiring;
 use crate::analyze::vitals::{ClientFacts, Pulse, StoreFacts};
 use crate::domain::{Observation, Timestamp};
@@ -29,19 +30,10 @@ pub trait Outbox: Send {
     fn offer(&mut self, beat: PublicBeat) -> Result<(), Box<PublicBeat>>;
 }
 
-/// How the heart beats.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Setting {
-    /// Time between beats.
-    pub interval: Duration,
-    /// Share of the interval, 0 to 1, after which folding is left to the next beat.
-    pub budget: f64,
-}
-
 /// The heart and all it works on.
 pub struct Heart<I, O, F> {
     /// How it beats.
-    pub setting: Setting,
+    pub config: Config,
     /// What it beats on.
     pub engine: Engine,
     /// What makes its beats presentable.
@@ -76,7 +68,7 @@ where
         stop: &Receiver<()>,
         clock: impl Fn() -> Timestamp,
     ) -> Engine {
-        let interval = self.setting.interval;
+        let interval = self.config.interval;
         let mut chunk = Vec::with_capacity(Self::CHUNK);
         let mut held_back: Option<Box<PublicBeat>> = None;
         let mut deadline = start + interval;
@@ -94,7 +86,7 @@ where
             wiring.beat(lateness, next);
 
             let now = clock();
-            let budget = if stopping { Duration::MAX } else { interval.mul_f64(self.setting.budget) };
+            let budget = if stopping { Duration::MAX } else { interval.mul_f64(self.config.budget) };
             self.fold(now, began, budget, &mut chunk);
             let (store, clients) = (self.facts)();
             let backlog = self.inbox.waiting() as u64;

@@ -3,8 +3,10 @@
 //! It takes observations from an [`Inbox`], has the engine fold and analyse them, has the result sanitized, and hands
 //! that to an [`Outbox`]. Neither may block: what the outbox does not take is merged into the next beat.
 
+mod config;
 mod heart;
 mod pulse;
 
-pub use heart::{Heart, Inbox, Outbox, Setting};
+pub use config::Config;
+pub use heart::{Heart, Inbox, Outbox};
 pub use pulse::{PulseWatch, Wiring};

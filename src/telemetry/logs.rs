@@ -2,19 +2,10 @@
 
 use std::io::IsTerminal;
 
-use serde::{Deserialize, Serialize};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Pretty,
-}
+use super::LogFormat;
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
