@@ -6,3 +6,4 @@
 //! [`crate::domain::Assessment`]; opening, updating and resolving them is the engine's.
 
 pub mod drift;
+pub mod load;

@@ -73,7 +73,11 @@ impl<'de> Deserialize<'de> for Adwin {
     /// Refuses a window whose parts do not fit together, since it could not be gone on with.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let window = Self::deserialize(deserializer)?;
-        if window.is_sound() { Ok(window) } else { Err(serde::de::Error::custom("the adaptive window is inconsistent")) }
+        if window.is_sound() {
+            Ok(window)
+        } else {
+            Err(serde::de::Error::custom("the adaptive window is inconsistent"))
+        }
     }
 }
 
