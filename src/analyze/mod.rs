@@ -7,3 +7,4 @@
 
 pub mod drift;
 pub mod load;
+pub mod progress;

@@ -146,7 +146,7 @@ fn noise_around_a_limit_opens_once() {
     let tokens = |i: u64| usage("a", at(i * 1000), if (i / 7).is_multiple_of(2) { 102 } else { 98 }, 0.0, None);
     assert_eq!(openings(&mut load, (0..600).map(tokens), &config), 1);
 
-    let config = Config { cost_per_hour: 36.0, ..Config::default() };
+    let config = Config { cost_per_hour: 34.5, ..Config::default() };
     let mut load = Load::default();
     let cost = |i: u64| usage("a", at(i * 10_000), 1, if (i / 20).is_multiple_of(2) { 0.11 } else { 0.09 }, None);
     assert_eq!(openings(&mut load, (0..2000).map(cost), &config), 1);
