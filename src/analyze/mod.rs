@@ -8,3 +8,6 @@
 pub mod vitals;
 pub mod errors;
 pub mod stuck;
+pub mod drift;
+pub mod load;
+pub mod progress;

@@ -1,0 +1,259 @@
+//! Drift: a series of an agent's figures changed its level.
+//!
+//! Four series are followed: how sure the agent says it is, whether it was right, how long its calls take and whether
+//! they fail. [`Adwin`] finds the changes; rises of the error rate, which must be noticed within a few errors, are found
+//! by [`Hddm`] too.
+
+mod adwin;
+mod hddm;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use adwin::{Adwin, Split};
+pub use hddm::{Hddm, Rise};
+
+use crate::domain::{Assessment, Evidence, EvidenceKey, InsightKind, Severity, Timestamp, Word};
+
+/// The series that are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Series {
+    /// Confidences of claims, 0 to 1.
+    Confidence,
+    /// Verdicts: 1 correct, 0 wrong.
+    Accuracy,
+    /// Durations of results: ln(1 + milliseconds), see [`latency_value`].
+    Latency,
+    /// Results: 1 failed, 0 succeeded.
+    Errors,
+}
+
+impl Series {
+    /// All series, in the order of declaration.
+    pub const ALL: [Self; 4] = [Self::Confidence, Self::Accuracy, Self::Latency, Self::Errors];
+
+    /// The word that stands for it in evidence.
+    pub const fn word(self) -> Word {
+        match self {
+            Self::Confidence => Word::Confidence,
+            Self::Accuracy => Word::Accuracy,
+            Self::Latency => Word::Latency,
+            Self::Errors => Word::Errors,
+        }
+    }
+
+    /// A level of the series as it is shown: latency in milliseconds, the others as they are.
+    fn shown(self, level: f64) -> f64 {
+        if self == Self::Latency { level.exp_m1().clamp(0.0, f64::MAX) } else { level }
+    }
+}
+
+/// The value that [`Series::Latency`] follows: durations spread over magnitudes, so their logarithms are compared.
+pub fn latency_value(milliseconds: f64) -> f64 {
+    milliseconds.max(0.0).ln_1p()
+}
+
+/// A change of level.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The series that changed.
+    pub series: Series,
+    /// Index of the value that showed it, 0-based in its series over the agent's life.
+    pub index: u64,
+    /// Level before: a mean; for latency in milliseconds.
+    pub before: f64,
+    /// Level after, likewise.
+    pub after: f64,
+    /// Distance of the two, never negative.
+    pub size: f64,
+    /// How sure it is that this is no accident, 0 to 1.
+    pub confidence: f64,
+}
+
+impl Change {
+    fn new(series: Series, index: u64, before: f64, after: f64, confidence: f64) -> Self {
+        let (before, after) = (series.shown(before), series.shown(after));
+        Self { series, index, before, after, size: (after - before).abs(), confidence }
+    }
+
+    fn severity(&self, config: &Config) -> Severity {
+        let rose = self.after > self.before;
+        let worse = match self.series {
+            Series::Accuracy => !rose,
+            Series::Latency | Series::Errors => rose,
+            // Neither direction is better by itself; calibration says which.
+            Series::Confidence => true,
+        };
+        let (large, huge) = if self.series == Series::Latency {
+            let factor = (self.after + 1.0) / (self.before + 1.0);
+            (factor >= config.warning_factor, factor >= config.critical_factor)
+        } else {
+            (self.size >= config.warning_size, self.size >= config.critical_size)
+        };
+        match (worse, large, huge) {
+            (true, _, true) if self.series != Series::Confidence => Severity::Critical,
+            (true, true, _) => Severity::Warning,
+            _ => Severity::Info,
+        }
+    }
+}
+
+/// When drift is worth telling, and how bad it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How long an insight stays open after the change that opened it.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub hold: Duration,
+    /// Smallest rise of the error rate that the quick detector alone may tell.
+    pub quick_rise: f64,
+    /// Change for the worse of confidence, accuracy or error rate that is a warning.
+    pub warning_size: f64,
+    /// Change for the worse of accuracy or error rate that is critical.
+    pub critical_size: f64,
+    /// Factor by which latency must have grown for a warning.
+    pub warning_factor: f64,
+    /// Factor by which latency must have grown to be critical.
+    pub critical_factor: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            hold: Duration::from_secs(600),
+            quick_rise: 0.1,
+            warning_size: 0.1,
+            critical_size: 0.5,
+            warning_factor: 1.5,
+            critical_factor: 10.0,
+        }
+    }
+}
+
+/// One agent's series. A series that never came costs a pointer.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Drift {
+    tracks: [Option<Box<Track>>; 4],
+    /// The quick detector of failures, and what it found last.
+    quick: Option<Box<Quick>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Track {
+    adwin: Adwin,
+    seen: u64,
+    changes: u64,
+    last: Option<Dated>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Quick {
+    hddm: Hddm,
+    last: Option<Dated>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Dated {
+    change: Change,
+    at: Timestamp,
+}
+
+/// Where the series stand; `None` for one that has no value yet.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Figures {
+    /// Confidence of claims.
+    pub confidence: Option<Level>,
+    /// Share of claims that were right.
+    pub accuracy: Option<Level>,
+    /// Duration of results; the mean is that of ln(1 + ms), shown in milliseconds.
+    pub latency: Option<Level>,
+    /// Share of results that failed.
+    pub errors: Option<Level>,
+}
+
+/// Where a series stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Level {
+    /// Mean over the adaptive window.
+    pub mean: f64,
+    /// Values in the adaptive window.
+    pub window: u64,
+    /// Changes detected so far.
+    pub changes: u64,
+}
+
+impl Drift {
+    /// Takes the next value of a series, at the time it belongs to; the change that it showed, if it did. What the quick
+    /// detector finds is kept for the insight and not returned.
+    pub fn observe(&mut self, series: Series, value: f64, at: Timestamp) -> Option<Change> {
+        if !value.is_finite() {
+            return None;
+        }
+        let track = self.tracks[series as usize].get_or_insert_default();
+        let index = track.seen;
+        track.seen += 1;
+        if series == Series::Errors {
+            let quick = self.quick.get_or_insert_default();
+            if let Some(rise) = quick.hddm.update(value > 0.5) {
+                let change = Change::new(series, index, rise.before, rise.after, rise.confidence);
+                quick.last = Some(Dated { change, at });
+            }
+        }
+        let split = track.adwin.update(value)?;
+        let change = Change::new(series, index, split.before, split.after, split.confidence);
+        track.changes += 1;
+        track.last = Some(Dated { change, at });
+        Some(change)
+    }
+
+    /// The levels now.
+    pub fn figures(&self) -> Figures {
+        let level = |series: Series| {
+            let track = self.tracks[series as usize].as_ref()?;
+            let mean = series.shown(track.adwin.mean()?);
+            Some(Level { mean, window: track.adwin.width(), changes: track.changes })
+        };
+        Figures {
+            confidence: level(Series::Confidence),
+            accuracy: level(Series::Accuracy),
+            latency: level(Series::Latency),
+            errors: level(Series::Errors),
+        }
+    }
+
+    /// Judges [`InsightKind::Drift`]: open from a change until [`Config::hold`] after the last one. Of several changes
+    /// the worst is shown, of equally bad ones the last.
+    pub fn assess(&self, kind: InsightKind, _open: bool, now: Timestamp, config: &Config) -> Assessment {
+        if kind != InsightKind::Drift {
+            return Assessment::Hold;
+        }
+        let worst = self.held(now, config).max_by_key(|dated| (dated.change.severity(config), dated.at));
+        let Some(Dated { change, .. }) = worst else { return Assessment::Clear };
+        let evidence = Evidence::new()
+            .word(EvidenceKey::Series, change.series.word())
+            .number(EvidenceKey::Before, change.before)
+            .number(EvidenceKey::After, change.after)
+            .number(EvidenceKey::Size, change.size)
+            .number(EvidenceKey::Confidence, change.confidence);
+        Assessment::Raise(change.severity(config), evidence)
+    }
+
+    /// When the assessment next changes by time alone: a change grows old.
+    pub fn next_due(&self, now: Timestamp, config: &Config) -> Option<Timestamp> {
+        self.held(now, config).map(|dated| dated.at.plus(config.hold)).min()
+    }
+
+    /// The changes that still hold the insight open.
+    fn held(&self, now: Timestamp, config: &Config) -> impl Iterator<Item = &Dated> {
+        let quick = self.quick.iter().filter_map(|quick| quick.last.as_ref());
+        let quick = quick.filter(|dated| dated.change.after - dated.change.before >= config.quick_rise);
+        let all = self.tracks.iter().flatten().filter_map(|track| track.last.as_ref()).chain(quick);
+        all.filter(move |dated| now.since(dated.at) < config.hold)
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,198 @@
+//! Load: how slow, how full and how dear an agent's work is.
+//!
+//! Latency is kept twice: *lately* (two windows of five minutes or more, what [`InsightKind::Overloaded`] looks at) and
+//! *overall* (the agent's life, which is what a report on a recording wants). Both are sketches, see [`Sketch`].
+
+mod latency;
+mod sketch;
+mod usage;
+
+use serde::{Deserialize, Serialize};
+
+pub use latency::Quantiles;
+use latency::{ENOUGH, Latency};
+pub use sketch::{ALPHA, Sketch, quantiles};
+use usage::{Call, Usage};
+
+use crate::domain::{Assessment, Evidence, EvidenceKey, InsightKind, Kind, Observation, Severity, Timestamp};
+
+/// From where on an agent is overloaded. A limit of 0 is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The 95th percentile of latency is too high at so many times what is usual for the agent...
+    pub p95_factor: f64,
+    /// ...and at this many milliseconds at least.
+    pub p95_floor_ms: f64,
+    /// The 95th percentile of latency is too high at so many milliseconds, whatever is usual.
+    pub p95_limit_ms: f64,
+    /// Share of the context window in use that is too high, 0 to 1.
+    pub context_fill: f64,
+    /// Tokens a minute, in and out, that are too many.
+    pub tokens_per_minute: f64,
+    /// Cost an hour that is too much.
+    pub cost_per_hour: f64,
+    /// Cost that an agent may cause in all.
+    pub agent_budget: f64,
+    /// Cost that a session may cause.
+    pub session_budget: f64,
+    /// An insight stays open until all figures are below this share of their limits, so that noise does not open and
+    /// close it in turn. Below 1.
+    pub release: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            p95_factor: 3.0,
+            p95_floor_ms: 1000.0,
+            p95_limit_ms: 0.0,
+            context_fill: 0.9,
+            tokens_per_minute: 0.0,
+            cost_per_hour: 0.0,
+            agent_budget: 0.0,
+            session_budget: 0.0,
+            release: 0.8,
+        }
+    }
+}
+
+/// One agent's load. Without results and usage it costs two pointers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Load {
+    latency: Option<Box<Latency>>,
+    usage: Option<Box<Usage>>,
+}
+
+/// The load at one moment; what is not known is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Figures {
+    /// Latency of the last five to ten minutes; longer where results are few.
+    pub lately: Option<Quantiles>,
+    /// Latency over the agent's life.
+    pub overall: Option<Quantiles>,
+    /// The 95th percentile of latency that is usual for the agent, milliseconds.
+    pub usual_p95_ms: Option<f64>,
+    /// Tokens in and out in the last minute.
+    pub tokens_per_minute: Option<f64>,
+    /// Tokens of prompts so far.
+    pub input_tokens: Option<u64>,
+    /// Tokens generated so far.
+    pub output_tokens: Option<u64>,
+    /// The fullest context window of the sessions that run, 0 to 1.
+    pub context_fill: Option<f64>,
+    /// Cost so far.
+    pub cost: Option<f64>,
+    /// Cost of the last hour; in the first hour, at the pace so far.
+    pub cost_per_hour: Option<f64>,
+}
+
+impl Load {
+    /// Takes what an observation says of load: a result's duration, a model call's usage. Others cost nothing.
+    pub fn observe(&mut self, observation: &Observation) {
+        let at = observation.at;
+        match observation.kind {
+            Kind::Result { duration_ms: Some(ms), .. } if ms.is_finite() && ms >= 0.0 => {
+                self.latency.get_or_insert_default().observe(ms, at);
+            }
+            Kind::Usage { input_tokens, output_tokens, cost, context_window } => {
+                let call = Call { input_tokens, output_tokens, cost, context_window };
+                self.usage.get_or_insert_default().observe(&call, observation.session, at);
+            }
+            _ => {}
+        }
+    }
+
+    /// The figures at `now`.
+    pub fn figures(&self, now: Timestamp) -> Figures {
+        let (latency, usage) = (self.latency.as_deref(), self.usage.as_deref());
+        Figures {
+            lately: latency.and_then(|latency| latency.lately(now)),
+            overall: latency.and_then(Latency::overall),
+            usual_p95_ms: latency.and_then(Latency::usual_p95_ms),
+            tokens_per_minute: usage.map(|usage| usage.tokens_per_minute(now)),
+            input_tokens: usage.map(|usage| usage.input_tokens),
+            output_tokens: usage.map(|usage| usage.output_tokens),
+            context_fill: usage.and_then(Usage::context_fill),
+            cost: usage.and_then(Usage::cost),
+            cost_per_hour: usage.and_then(|usage| usage.cost_per_hour(now)),
+        }
+    }
+
+    /// Judges [`InsightKind::Overloaded`]. Of each figure over its limit the evidence holds the figure; the severity is
+    /// that of the worst.
+    pub fn assess(&self, kind: InsightKind, open: bool, now: Timestamp, config: &Config) -> Assessment {
+        if kind != InsightKind::Overloaded {
+            return Assessment::Hold;
+        }
+        let mut verdict = Verdict { release: if open { config.release } else { 1.0 }, ..Verdict::default() };
+        self.judge_latency(now, config, &mut verdict);
+        self.judge_usage(now, config, &mut verdict);
+        match verdict.severity {
+            Some(severity) => Assessment::Raise(severity, verdict.evidence),
+            None => Assessment::Clear,
+        }
+    }
+
+    /// When figures or assessment next change by time alone.
+    pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let latency = self.latency.as_ref().and_then(|latency| latency.next_due(now));
+        let usage = self.usage.as_ref().and_then(|usage| usage.next_due(now));
+        [latency, usage].into_iter().flatten().min()
+    }
+
+    fn judge_latency(&self, now: Timestamp, config: &Config, verdict: &mut Verdict) {
+        let Some(latency) = &self.latency else { return };
+        let Some(lately) = latency.lately(now).filter(|lately| lately.n >= ENOUGH) else { return };
+        let show =
+            |evidence: Evidence| evidence.number(EvidenceKey::P95Ms, lately.p95_ms).count(EvidenceKey::N, lately.n);
+        verdict.weigh(lately.p95_ms, config.p95_limit_ms, 3.0, show);
+        if let Some(usual) = latency.usual_p95_ms() {
+            let limit = (config.p95_factor * usual).max(config.p95_floor_ms);
+            verdict.weigh(lately.p95_ms, limit, 3.0, |evidence| show(evidence).number(EvidenceKey::Before, usual));
+        }
+    }
+
+    fn judge_usage(&self, now: Timestamp, config: &Config, verdict: &mut Verdict) {
+        let Some(usage) = self.usage.as_ref().filter(|usage| usage.is_active(now)) else { return };
+        if let Some(fill) = usage.context_fill() {
+            let show = |evidence: Evidence| evidence.number(EvidenceKey::ContextFill, fill);
+            // Critical where next to nothing is left of what the limit leaves.
+            let critical = (1.0 - 0.2 * (1.0 - config.context_fill)) / config.context_fill;
+            verdict.weigh(fill, config.context_fill, critical, show);
+        }
+        let tokens = usage.tokens_per_minute(now);
+        verdict.weigh(tokens, config.tokens_per_minute, 2.0, |e| e.number(EvidenceKey::TokensPerMinute, tokens));
+        if let Some(rate) = usage.cost_per_hour(now) {
+            verdict.weigh(rate, config.cost_per_hour, 2.0, |e| e.number(EvidenceKey::CostPerHour, rate));
+        }
+        for (cost, budget) in [(usage.session_cost(), config.session_budget), (usage.cost(), config.agent_budget)] {
+            let cost = cost.unwrap_or(0.0);
+            let show = |e: Evidence| e.number(EvidenceKey::Cost, cost).number(EvidenceKey::Budget, budget);
+            verdict.weigh(cost, budget, 1.5, show);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Verdict {
+    release: f64,
+    severity: Option<Severity>,
+    evidence: Evidence,
+}
+
+impl Verdict {
+    /// Counts a figure that has reached its limit (or that share of it at which an open insight is released); it is
+    /// critical at so many times the limit.
+    fn weigh(&mut self, value: f64, limit: f64, critical: f64, show: impl FnOnce(Evidence) -> Evidence) {
+        if limit <= 0.0 || value < limit * self.release {
+            return;
+        }
+        let severity = if value >= limit * critical { Severity::Critical } else { Severity::Warning };
+        self.severity = self.severity.max(Some(severity));
+        self.evidence = show(std::mem::take(&mut self.evidence));
+    }
+}
+
+#[cfg(test)]
+mod tests;

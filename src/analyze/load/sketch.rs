@@ -1,0 +1,247 @@
+//! DDSketch: quantiles of a stream at a bounded relative error, in little memory, mergeable.
+//!
+//! Masson, C., Rim, J. E. and Lee, H. K. (2019), "DDSketch: A Fast and Fully-Mergeable Quantile Sketch with
+//! Relative-Error Guarantees", PVLDB 12(12), 2195-2205: logarithmic bins, the lowest collapsed when they become too many.
+//!
+//! Why not the crate `sketches-ddsketch`: an empty sketch of it does not read back from JSON (its extremes are infinite),
+//! it knows no equality, and every one of three sketches an agent would take up to 32 KiB.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Relative error of a quantile, at most.
+pub const ALPHA: f64 = 0.01;
+/// ln((1 + alpha) / (1 - alpha)): width of a bin.
+const LN_GAMMA: f64 = 0.020_000_666_706_669_435;
+/// Bins kept: those of the largest values, over a range of 8e8.
+const MAX_BINS: usize = 1024;
+/// Values up to this count as zero.
+const SMALLEST: f64 = 1e-9;
+
+/// Counts of values in bins whose borders grow by 2 % each. 4 bytes a bin from the smallest to the largest value seen:
+/// 1.4 KiB for durations over three magnitudes, 4 KiB at most.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(remote = "Self")]
+pub struct Sketch {
+    /// Key of the first bin; 0 while there is none.
+    first: i32,
+    /// From the first to the last bin in use; neither of the two is empty.
+    bins: Vec<u32>,
+    /// Values too small for a bin.
+    zeros: u32,
+}
+
+impl Serialize for Sketch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sketch {
+    /// Refuses bins outside the range that values can reach.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let sketch = Self::deserialize(deserializer)?;
+        let sound = sketch.bins.len() <= MAX_BINS && sketch.first.unsigned_abs() < 1 << 20;
+        if sound { Ok(sketch) } else { Err(serde::de::Error::custom("the sketch has too many bins")) }
+    }
+}
+
+impl Sketch {
+    /// Takes a value; one that is not finite or is negative is passed over.
+    pub fn add(&mut self, value: f64) {
+        if !value.is_finite() || value < 0.0 {
+            return;
+        }
+        if value <= SMALLEST {
+            self.zeros = self.zeros.saturating_add(1);
+            return;
+        }
+        let bin = self.bin((value.ln() / LN_GAMMA).floor() as i32);
+        if let Some(count) = self.bins.get_mut(bin) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Takes all values of another sketch.
+    pub fn merge(&mut self, other: &Self) {
+        self.zeros = self.zeros.saturating_add(other.zeros);
+        for (key, &added) in (other.first..).zip(&other.bins).filter(|&(_, &added)| added > 0) {
+            let bin = self.bin(key);
+            if let Some(count) = self.bins.get_mut(bin) {
+                *count = count.saturating_add(added);
+            }
+        }
+    }
+
+    /// Forgets all values, and keeps the memory for the next ones.
+    pub fn clear(&mut self) {
+        self.bins.clear();
+        (self.first, self.zeros) = (0, 0);
+    }
+
+    /// Number of values.
+    pub fn count(&self) -> u64 {
+        u64::from(self.zeros) + self.bins.iter().map(|&count| u64::from(count)).sum::<u64>()
+    }
+
+    /// The value at rank floor(q (n - 1)), within [`ALPHA`]; `None` while there are no values. `q` is from 0 to 1.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        quantiles(&[self], [q]).map(|[value]| value)
+    }
+
+    /// Index of the bin for a key, made if need be.
+    fn bin(&mut self, key: i32) -> usize {
+        let len = self.bins.len() as i32;
+        if len == 0 {
+            self.first = key;
+            self.bins.push(0);
+            0
+        } else if key < self.first {
+            let lowest = key.max(self.first + len - MAX_BINS as i32);
+            self.bins.splice(0..0, std::iter::repeat_n(0, (self.first - lowest) as usize));
+            self.first = lowest;
+            0
+        } else {
+            if key >= self.first + len {
+                self.extend_to(key);
+            }
+            (key - self.first) as usize
+        }
+    }
+
+    /// Appends bins up to a key, and collapses the lowest into one where there are then too many.
+    fn extend_to(&mut self, key: i32) {
+        let lowest = key - (MAX_BINS as i32 - 1);
+        if lowest > self.first {
+            let gone = ((lowest - self.first) as usize).min(self.bins.len());
+            let collapsed = self.bins.drain(..gone).fold(0u32, u32::saturating_add);
+            match self.bins.first_mut() {
+                Some(count) => *count = count.saturating_add(collapsed),
+                None => self.bins.push(collapsed),
+            }
+            self.first = lowest;
+        }
+        self.bins.resize((key - self.first) as usize + 1, 0);
+    }
+}
+
+/// The values at ranks floor(q (n - 1)) of all sketches together, in one pass and without merging them; `None` while
+/// there are no values. `qs` are from 0 to 1 and ascend.
+pub fn quantiles<const N: usize>(sketches: &[&Sketch], qs: [f64; N]) -> Option<[f64; N]> {
+    let last = sketches.iter().map(|sketch| sketch.count()).sum::<u64>().checked_sub(1)?;
+    let ranks = qs.map(|q| (q * last as f64) as u64);
+    let mut values = [0.0; N];
+    let zeros: u64 = sketches.iter().map(|sketch| u64::from(sketch.zeros)).sum();
+    let mut open = ranks.iter().zip(&mut values).skip_while(|(rank, _)| **rank < zeros).peekable();
+    let mut seen = zeros;
+    let used = || sketches.iter().filter(|sketch| !sketch.bins.is_empty());
+    let from = used().map(|sketch| sketch.first).min().unwrap_or(0);
+    let to = used().map(|sketch| sketch.first + sketch.bins.len() as i32).max().unwrap_or(0);
+    for key in from..to {
+        let count = |sketch: &&Sketch| {
+            let bin = usize::try_from(key - sketch.first).ok().and_then(|bin| sketch.bins.get(bin));
+            u64::from(bin.copied().unwrap_or(0))
+        };
+        seen += sketches.iter().map(count).sum::<u64>();
+        while let Some((_, value)) = open.next_if(|(rank, _)| **rank < seen) {
+            *value = (f64::from(key) * LN_GAMMA).exp() * (1.0 + ALPHA);
+        }
+        if open.peek().is_none() {
+            break;
+        }
+    }
+    Some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sketch(values: &[f64]) -> Sketch {
+        let mut sketch = Sketch::default();
+        values.iter().for_each(|&value| sketch.add(value));
+        sketch
+    }
+
+    fn exact(values: &[f64], q: f64) -> f64 {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        sorted[(q * (sorted.len() - 1) as f64) as usize]
+    }
+
+    #[test]
+    fn agrees_with_the_reference() {
+        let text = include_str!("../../../tests/fixtures/latency/latency_ms.csv");
+        let values: Vec<f64> = text.lines().map(|line| line.parse().unwrap()).collect();
+        let reference: serde_json::Value =
+            serde_json::from_str(include_str!("../../../tests/fixtures/latency/quantiles.json")).unwrap();
+        let column = |name: &str| serde_json::from_value::<Vec<f64>>(reference[name].clone()).unwrap();
+        let sketch = sketch(&values);
+        assert_eq!(sketch.count(), 5000);
+        for ((q, lower), expected) in column("q").into_iter().zip(column("exact_lower")).zip(column("ddsketch_0.01")) {
+            let found = sketch.quantile(q).unwrap();
+            assert!((found - lower).abs() <= ALPHA * lower, "{q}: {found} for {lower}");
+            assert!((found - expected).abs() <= 1e-9 * expected, "{q}: {found} for {expected}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_passed_over() {
+        let sketch = sketch(&[f64::NAN, f64::INFINITY, -1.0]);
+        assert_eq!((sketch.count(), sketch.quantile(0.5)), (0, None));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_largest_values_stay_exact() {
+        let values: Vec<f64> = (0..300).map(|i| 10f64.powi(i - 8)).collect();
+        for order in [values.clone(), values.iter().rev().copied().collect()] {
+            let sketch = sketch(&order);
+            assert!(sketch.bins.len() <= MAX_BINS);
+            assert_eq!(sketch.count(), 300);
+            let top = sketch.quantile(1.0).unwrap();
+            assert!((top - 1e291).abs() <= ALPHA * 1e291, "{top}");
+        }
+    }
+
+    #[test]
+    fn a_broken_sketch_is_refused() {
+        let bins = vec![1; MAX_BINS + 1];
+        for broken in [
+            serde_json::json!({"first": 0, "bins": bins, "zeros": 0}),
+            serde_json::json!({"first": i32::MAX, "bins": [1], "zeros": 0}),
+        ] {
+            assert!(serde_json::from_value::<Sketch>(broken).is_err());
+        }
+    }
+
+    /// Durations that fit in the bins: more than eight magnitudes of them.
+    fn durations() -> impl Strategy<Value = Vec<f64>> {
+        proptest::collection::vec(prop_oneof![Just(0.0), (-3.0..5.0f64).prop_map(|x| 10f64.powf(x))], 1..200)
+    }
+
+    proptest! {
+        #[test]
+        fn quantiles_are_within_one_percent(values in durations(), q in 0.0..=1.0f64) {
+            let (found, exact) = (sketch(&values).quantile(q).unwrap(), exact(&values, q));
+            prop_assert!((found - exact).abs() <= ALPHA * exact + 1e-9, "{found} for {exact}");
+        }
+
+        #[test]
+        fn merged_and_joined_sketches_are_one(a in durations(), b in durations(), q in 0.0..=1.0f64) {
+            let whole = sketch(&[a.clone(), b.clone()].concat());
+            let (a, b) = (sketch(&a), sketch(&b));
+            prop_assert_eq!(quantiles(&[&a, &b], [0.0, q]), quantiles(&[&whole], [0.0, q]));
+            let mut merged = a;
+            merged.merge(&b);
+            prop_assert_eq!(merged, whole);
+        }
+
+        #[test]
+        fn reads_back_the_same(values in durations()) {
+            let sketch = sketch(&values);
+            let text = serde_json::to_string(&sketch).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Sketch>(&text).unwrap(), sketch);
+        }
+    }
+}
