@@ -1,4 +1,98 @@
 //! Floor 6: the commands.
 
+pub mod analyze;
 pub mod check_config;
+pub mod demo;
+pub mod replay;
+pub mod serve;
 pub mod token;
+
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{clock, config};
+
+/// A live self-model for AI agents: observations in, a beating meta-state, a sanitized stream out.
+#[derive(Debug, Parser)]
+#[command(name = "consciousness-system", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    Serve(serve::Args),
+    /// Run the daemon on embedded defaults, fed with recorded agent runs
+    Demo(demo::Args),
+    /// Mint a token
+    Token(token::Args),
+    /// Analyse recordings offline and print a report
+    Analyze(analyze::Args),
+    /// Send a recording to a running daemon
+    Replay(replay::Args),
+    /// Print the effective configuration, or what is wrong with it
+    CheckConfig(check_config::Args),
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// Wrong usage or configuration: exit code 2.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self { code: 2, message: message.to_string() }
+    }
+
+    /// A failure at run time: exit code 1.
+    pub fn run(message: impl fmt::Display) -> Self {
+        Self { code: 1, message: message.to_string() }
+    }
+
+    /// The process's exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Parses the command line and runs the command.
+///
+/// # Errors
+/// What to tell the user, and the exit code.
+pub fn run() -> Result<(), Failure> {
+    let env = config::environment();
+    let mut out = std::io::stdout().lock();
+    match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args, env),
+        Command::Demo(args) => demo::run(&args, &mut out),
+        Command::Token(args) => {
+            let minted = token::run(&args, env, clock::now()).map_err(Failure::usage)?;
+            minted.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+            print(&mut out, &minted.token)
+        }
+        Command::Analyze(args) => analyze::run(&args, env, &mut out),
+        Command::Replay(args) => replay::run(&args),
+        Command::CheckConfig(args) => {
+            let toml = check_config::run(&args, env).map_err(Failure::usage)?;
+            print(&mut out, toml.trim_end())
+        }
+    }
+}
+
+fn print(out: &mut impl Write, text: &str) -> Result<(), Failure> {
+    writeln!(out, "{text}").map_err(|error| Failure::run(format!("cannot write: {error}")))
+}

@@ -137,8 +137,8 @@ impl AgentState {
             Some(Event::Continued(_)) | None => None,
         };
         let errors = self.errors.observe(observation, &config.errors);
-        self.load.observe(observation, &config.load);
-        self.progress.observe(observation, &config.progress);
+        self.load.observe(observation);
+        self.progress.observe(observation);
         self.silence.observe(observation, now, &config.silence);
         self.fold_claims(observation, config, &mut note);
         if let Kind::Result { ok, duration_ms, .. } = observation.kind {
@@ -275,7 +275,7 @@ impl AgentState {
         [
             (idle > now).then_some(idle),
             self.drift.next_due(now, &config.drift),
-            self.load.next_due(now, &config.load),
+            self.load.next_due(now),
             self.progress.next_due(now, &config.progress),
             self.silence.next_due(now, &config.silence),
         ]

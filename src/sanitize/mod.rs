@@ -4,8 +4,10 @@
 //! them and tells readers the whole state or the difference since the beat they last saw.
 
 mod record;
+mod sanitizer;
 mod state;
 mod view;
 
+pub use sanitizer::Sanitizer;
 pub use state::{Everything, Position, PublicState, Select};
 pub use view::PublicBeat;

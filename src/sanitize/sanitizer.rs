@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::record::{Leaf, Record};
 use super::state::Position;
 use super::view::{AgentField, AgentLayout, InsightField, InsightLayout, PublicBeat, SystemField, SystemLayout};
@@ -58,6 +60,11 @@ impl Sanitizer {
         };
         let position = Position { epoch: *epoch, beat: *number };
         PublicBeat { position, at: *at, system, agents: changed, insights }
+    }
+
+    /// One insight as it is shown.
+    pub fn insight(insight: &Insight) -> impl Serialize {
+        insight_record(insight)
     }
 
     /// The whole state as one beat, for whoever has nothing yet.
@@ -165,14 +172,16 @@ fn agent_record(state: &AgentState, now: Timestamp, config: &Config) -> Record<A
     record.set(AgentField::LoopPattern, detection.map(|detection| Leaf::Word(detection.pattern.as_str())));
     record.set(AgentField::LoopRepeats, Leaf::Count(detection.map_or(0, |detection| u64::from(detection.repeats))));
     set_drift(&mut record, &drift.figures());
-    set_load(&mut record, &load.figures(now, &config.load));
+    set_load(&mut record, &load.figures(now));
     let failures = errors.figures();
     if failures.results > 0 {
         record.set(AgentField::Results, Leaf::Count(failures.results));
         record.set(AgentField::Failed, Leaf::Count(failures.failed));
         record.set(AgentField::InARow, Leaf::Count(failures.in_a_row));
     }
-    set_progress(&mut record, &progress.figures(now));
+    if let Some(figures) = progress.figures() {
+        set_progress(&mut record, &figures);
+    }
     record
 }
 
@@ -193,4 +202,55 @@ fn set_calibration(record: &mut Record<AgentLayout>, figures: &calibration::Figu
     for (field, number) in numbers {
         record.set(field, Leaf::number(number));
     }
+}
+
+fn set_drift(record: &mut Record<AgentLayout>, figures: &drift::Figures) {
+    let drift::Figures { confidence, accuracy, latency, errors } = figures;
+    let levels = [
+        (AgentField::DriftConfidence, confidence),
+        (AgentField::DriftAccuracy, accuracy),
+        (AgentField::DriftLatency, latency),
+        (AgentField::DriftErrors, errors),
+    ];
+    for (field, level) in levels {
+        record.set(field, Leaf::number(level.map(|level| level.mean)));
+    }
+    let known = levels.iter().filter_map(|(_, level)| level.as_ref());
+    if known.clone().next().is_some() {
+        record.set(AgentField::DriftDetections, Leaf::Count(known.map(|level| level.changes).sum()));
+    }
+}
+
+fn set_load(record: &mut Record<AgentLayout>, figures: &load::Figures) {
+    let load::Figures {
+        lately,
+        overall: _overall,
+        usual_p95_ms: _usual_p95_ms,
+        tokens_per_minute,
+        input_tokens,
+        output_tokens,
+        context_fill,
+        cost,
+        cost_per_hour,
+    } = figures;
+    if let Some(latency) = lately {
+        record.set(AgentField::LatencyP50, Leaf::number(latency.p50_ms));
+        record.set(AgentField::LatencyP95, Leaf::number(latency.p95_ms));
+        record.set(AgentField::LatencyP99, Leaf::number(latency.p99_ms));
+    }
+    record.set(AgentField::TokensPerMinute, Leaf::number(*tokens_per_minute));
+    record.set(AgentField::InputTokens, input_tokens.map(Leaf::Count));
+    record.set(AgentField::OutputTokens, output_tokens.map(Leaf::Count));
+    record.set(AgentField::ContextFill, Leaf::number(*context_fill));
+    record.set(AgentField::Cost, Leaf::number(*cost));
+    record.set(AgentField::CostPerHour, Leaf::number(*cost_per_hour));
+}
+
+fn set_progress(record: &mut Record<AgentLayout>, figures: &progress::Figures) {
+    let progress::Figures { done, total, fraction, rate, eta_s } = figures;
+    record.set(AgentField::Done, Leaf::number(*done));
+    record.set(AgentField::Total, Leaf::number(*total));
+    record.set(AgentField::Fraction, Leaf::number(*fraction));
+    record.set(AgentField::PerMinute, Leaf::number(rate.map(|rate| rate * 60.0)));
+    record.set(AgentField::Eta, Leaf::number(*eta_s));
 }

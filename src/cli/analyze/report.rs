@@ -1,0 +1,139 @@
+//! What `analyze` found, as one document.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::names::Names;
+use super::simulation::Found;
+use crate::analyze::drift::Series;
+use crate::analyze::stuck::Detection;
+use crate::domain::{AgentId, Insight, InsightKind};
+use crate::engine::{AgentState, Engine};
+use crate::sanitize::{Everything, PublicState, Sanitizer};
+
+/// The report: figures of the public view, and what only whole recordings tell.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Observations counted.
+    pub observations: u64,
+    /// Observations that were counted already.
+    pub duplicates: u64,
+    /// What could not be read.
+    pub rejected: Vec<Rejected>,
+    /// Agents by name.
+    pub agents: BTreeMap<AgentId, Map<String, Value>>,
+    /// All insights, by the time they opened.
+    pub insights: Vec<Value>,
+    #[serde(skip)]
+    kinds: Vec<InsightKind>,
+}
+
+/// A line, or a record of a line's request, that could not be read.
+#[derive(Debug, Serialize)]
+pub struct Rejected {
+    /// The file, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub error: String,
+}
+
+impl Report {
+    /// Puts the report together.
+    pub fn new(engine: &Engine, found: Found, names: &Names, rejected: Vec<Rejected>) -> Self {
+        let public = PublicState::new(Sanitizer::whole(engine), usize::MAX);
+        // The public view is numbers and words under text keys: it always has a JSON form.
+        let mut document = serde_json::to_value(public.document(&Everything)).unwrap_or_default();
+        let mut shown = match document.get_mut("agents").map(Value::take) {
+            Some(Value::Object(agents)) => agents,
+            _ => Map::new(),
+        };
+        let agents = engine.iter().map(|(agent, state)| {
+            let mut figures = match shown.remove(agent.as_str()) {
+                Some(Value::Object(figures)) => figures,
+                _ => Map::new(),
+            };
+            add_calibration(&mut figures, state, engine);
+            add_latency(&mut figures, state, engine);
+            let stuck = found.stuck.get(agent).into_iter().flatten();
+            figures.insert("stuck".into(), stuck.map(|(session, it)| episode(names.get(*session), it)).collect());
+            figures.insert("drift".into(), drift(&found, agent));
+            (agent.clone(), figures)
+        });
+        Self {
+            observations: engine.meta().observations,
+            duplicates: engine.meta().duplicates,
+            agents: agents.collect(),
+            rejected,
+            kinds: found.insights.values().map(|insight| insight.kind).collect(),
+            insights: found.insights.values().map(insight).collect(),
+        }
+    }
+
+    /// Whether an insight of this kind was opened.
+    pub fn opened(&self, kind: InsightKind) -> bool {
+        self.kinds.contains(&kind)
+    }
+
+    /// Writes the report as one JSON document.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
+        serde_json::to_writer(&mut *out, self)?;
+        writeln!(out)
+    }
+}
+
+fn insight(insight: &Insight) -> Value {
+    let mut shown = serde_json::to_value(Sanitizer::insight(insight)).unwrap_or_default();
+    if let (Some(object), Some(until)) = (shown.as_object_mut(), insight.until) {
+        object.insert("until".into(), until.to_string().into());
+    }
+    shown
+}
+
+fn episode(session: Option<&str>, detection: &Detection) -> Value {
+    let Detection { pattern, observation, repeats, period, tool } = detection;
+    let mut episode = json!({"pattern": pattern.as_str(), "observation": observation, "repeats": repeats});
+    if let Some(object) = episode.as_object_mut() {
+        object.extend(session.map(|session| ("session".to_owned(), session.into())));
+        object.extend(period.map(|period| ("period".to_owned(), period.into())));
+        object.extend(tool.as_ref().map(|tool| ("tool".to_owned(), tool.as_str().into())));
+    }
+    episode
+}
+
+fn drift(found: &Found, agent: &AgentId) -> Value {
+    json!({
+        "confidence": found.changes(agent, Series::Confidence),
+        "accuracy": found.changes(agent, Series::Accuracy),
+        "latency": found.changes(agent, Series::Latency),
+        "errors": found.changes(agent, Series::Errors),
+    })
+}
+
+/// What is too dear for every beat, and too much for every frame.
+fn add_calibration(figures: &mut Map<String, Value>, state: &AgentState, engine: &Engine) {
+    let details = serde_json::to_value(state.calibration.details(&engine.config().calibration)).unwrap_or_default();
+    if let (Some(Value::Object(shown)), Value::Object(details)) = (figures.get_mut("calibration"), details) {
+        for (name, value) in details.into_iter().filter(|(_, value)| !value.is_null()) {
+            shown.entry(name).or_insert(value);
+        }
+    }
+}
+
+/// A recording's latency is told over all of it, not over the last minutes of its time.
+fn add_latency(figures: &mut Map<String, Value>, state: &AgentState, engine: &Engine) {
+    let overall = state.load.figures(engine.meta().at).overall;
+    if let (Some(Value::Object(load)), Some(overall)) = (figures.get_mut("load"), overall) {
+        for (name, value) in [("p50_ms", overall.p50_ms), ("p95_ms", overall.p95_ms), ("p99_ms", overall.p99_ms)] {
+            load.insert(name.into(), json!(value));
+        }
+    }
+}
