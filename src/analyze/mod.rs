@@ -8,3 +8,4 @@
 pub mod drift;
 pub mod load;
 pub mod progress;
+pub mod silence;
