@@ -11,3 +11,4 @@ pub mod stuck;
 pub mod drift;
 pub mod load;
 pub mod progress;
+pub mod silence;

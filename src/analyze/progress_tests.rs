@@ -176,7 +176,7 @@ fn rare_acts_do_not_flap() {
     acts(&mut progress, last, last + 20);
     let (mut open, mut openings) = (false, 0);
     for second in (last + 400..last + 50_000).step_by(60) {
-        if (second - last - 400) % 660 == 0 {
+        if (second - last - 400).is_multiple_of(660) {
             progress.observe(&act("s", at(second)));
         }
         let assessment = progress.assess(InsightKind::Stalled, open, at(second), &Config::default());
