@@ -15,9 +15,9 @@ use crate::domain::{Observation, Timestamp};
 pub mod body;
 mod canonical;
 pub mod native;
-
+pub mod otlp;
 pub mod queue;
-
+pub mod recording;
 mod scalar;
 
 /// What a body held.

@@ -231,7 +231,7 @@ fn a_bad_item_costs_itself_only() {
         ),
         (
             r#"{"agent":"a","kind":"thought","text":"\ud800"}"#,
-            "holds a number out of range or a broken escape (column 44)",
+            "holds a number out of range or a broken escape (column 45)",
         ),
     ] {
         let array = json(&format!(" [{good}, {bad}, {good}]\n")).unwrap();
