@@ -255,5 +255,4 @@ impl Task {
 }
 
 #[cfg(test)]
-#[path = "progress_tests.rs"]
 mod tests;

@@ -88,7 +88,7 @@ pub struct Split {
     pub before: f64,
     /// Mean of the newer part.
     pub after: f64,
-    /// 1 less the smallest delta at which ADWIN's bound would still separate the two, from 1 - [`DELTA`] to 1.
+    /// 1 less the smallest delta at which ADWIN's bound would still separate the two, from 0.998 to 1.
     pub confidence: f64,
 }
 
@@ -259,5 +259,4 @@ fn size_of_row(row: usize) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "adwin_tests.rs"]
 mod tests;

@@ -255,5 +255,4 @@ impl Drift {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::sketch::{Sketch, quantiles};
+use super::sketch::{Place, Sketch};
 use crate::domain::Timestamp;
 
-/// A window is closed when it is this old and holds enough durations. Two are looked at together: the one that is being
-/// filled and the one before.
+/// A window is closed when it is this old and holds enough durations. Lately is the window that is being filled and the
+/// one before.
 const WINDOW: Duration = Duration::from_secs(300);
 /// Durations that a 95th percentile is judged from, at least.
 pub(super) const ENOUGH: u64 = 20;
@@ -31,17 +31,20 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
-    fn of(sketches: &[&Sketch]) -> Option<Self> {
-        let [p50_ms, p95_ms, p99_ms] = quantiles(sketches, [0.5, 0.95, 0.99])?;
-        Some(Self { n: sketches.iter().map(|sketch| sketch.count()).sum(), p50_ms, p95_ms, p99_ms })
+    fn of(sketch: &Sketch) -> Option<Self> {
+        let [p50_ms, p95_ms, p99_ms] = sketch.quantiles([0.5, 0.95, 0.99])?;
+        Some(Self { n: sketch.count(), p50_ms, p95_ms, p99_ms })
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Latency {
+    /// The window that is being filled.
     current: Sketch,
-    previous: Sketch,
-    total: Sketch,
+    /// That window and the one before.
+    lately: Sketch,
+    /// All.
+    overall: Sketch,
     /// When the current window began, and when the last duration came.
     began: Timestamp,
     last: Timestamp,
@@ -69,8 +72,11 @@ impl Latency {
             self.close(at);
         }
         self.last = at;
-        self.current.add(milliseconds);
-        self.total.add(milliseconds);
+        if let Some(place) = Place::of(milliseconds) {
+            self.current.count_at(place);
+            self.lately.count_at(place);
+            self.overall.count_at(place);
+        }
     }
 
     fn close(&mut self, at: Timestamp) {
@@ -86,17 +92,17 @@ impl Latency {
                 }
             });
         }
-        std::mem::swap(&mut self.current, &mut self.previous);
+        std::mem::swap(&mut self.current, &mut self.lately);
         self.current.clear();
         self.began = at;
     }
 
     pub(super) fn lately(&self, now: Timestamp) -> Option<Quantiles> {
-        (now.since(self.last) < FRESH).then(|| Quantiles::of(&[&self.current, &self.previous])).flatten()
+        if now.since(self.last) < FRESH { Quantiles::of(&self.lately) } else { None }
     }
 
     pub(super) fn overall(&self) -> Option<Quantiles> {
-        Quantiles::of(&[&self.total])
+        Quantiles::of(&self.overall)
     }
 
     pub(super) fn usual_p95_ms(&self) -> Option<f64> {

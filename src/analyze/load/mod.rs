@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use latency::Quantiles;
 use latency::{ENOUGH, Latency};
-pub use sketch::{ALPHA, Sketch, quantiles};
+pub use sketch::{ALPHA, Sketch};
 use usage::{Call, Usage};
 
 use crate::domain::{Assessment, Evidence, EvidenceKey, InsightKind, Kind, Observation, Severity, Timestamp};

@@ -16,6 +16,8 @@ const LN_GAMMA: f64 = 0.020_000_666_706_669_435;
 const MAX_BINS: usize = 1024;
 /// Values up to this count as zero.
 const SMALLEST: f64 = 1e-9;
+/// Bins that a look for a rank passes over at once.
+const BLOCK: usize = 16;
 
 /// Counts of values in bins whose borders grow by 2 % each. 4 bytes a bin from the smallest to the largest value seen:
 /// 1.4 KiB for durations over three magnitudes, 4 KiB at most.
@@ -45,18 +47,39 @@ impl<'de> Deserialize<'de> for Sketch {
     }
 }
 
+/// Where a value is counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    Zero,
+    Bin(i32),
+}
+
+impl Place {
+    pub(super) fn of(value: f64) -> Option<Self> {
+        let counts = value.is_finite() && value >= 0.0;
+        let bin = || Self::Bin((value.ln() / LN_GAMMA).floor() as i32);
+        counts.then(|| if value > SMALLEST { bin() } else { Self::Zero })
+    }
+}
+
 impl Sketch {
     /// Takes a value; one that is not finite or is negative is passed over.
     pub fn add(&mut self, value: f64) {
-        if !value.is_finite() || value < 0.0 {
-            return;
+        if let Some(place) = Place::of(value) {
+            self.count_at(place);
         }
-        if value <= SMALLEST {
-            self.zeros = self.zeros.saturating_add(1);
-            return;
-        }
-        let bin = self.bin((value.ln() / LN_GAMMA).floor() as i32);
-        if let Some(count) = self.bins.get_mut(bin) {
+    }
+
+    /// Takes a value by its place, which is the same in all sketches.
+    pub(super) fn count_at(&mut self, place: Place) {
+        let count = match place {
+            Place::Zero => Some(&mut self.zeros),
+            Place::Bin(key) => {
+                let bin = self.bin(key);
+                self.bins.get_mut(bin)
+            }
+        };
+        if let Some(count) = count {
             *count = count.saturating_add(1);
         }
     }
@@ -85,7 +108,37 @@ impl Sketch {
 
     /// The value at rank floor(q (n - 1)), within [`ALPHA`]; `None` while there are no values. `q` is from 0 to 1.
     pub fn quantile(&self, q: f64) -> Option<f64> {
-        quantiles(&[self], [q]).map(|[value]| value)
+        self.quantiles([q]).map(|[value]| value)
+    }
+
+    /// The same for several `qs`, which ascend, in one pass.
+    pub fn quantiles<const N: usize>(&self, qs: [f64; N]) -> Option<[f64; N]> {
+        let last = self.count().checked_sub(1)?;
+        let zeros = u64::from(self.zeros);
+        // The block that is looked at, and how many values lie before it.
+        let (mut block, mut before) = (0, zeros);
+        Some(qs.map(|q| {
+            let rank = (q * last as f64) as u64;
+            if rank < zeros {
+                return 0.0;
+            }
+            while let Some(bins) = self.bins.chunks(BLOCK).nth(block) {
+                let inside: u64 = bins.iter().map(|&count| u64::from(count)).sum();
+                if rank < before + inside {
+                    break;
+                }
+                before += inside;
+                block += 1;
+            }
+            let mut seen = before;
+            let bins = self.bins.iter().skip(block * BLOCK);
+            let passed = bins.take_while(|&&count| {
+                seen += u64::from(count);
+                seen <= rank
+            });
+            let key = self.first + (block * BLOCK + passed.count()) as i32;
+            (f64::from(key) * LN_GAMMA).exp() * (1.0 + ALPHA)
+        }))
     }
 
     /// Index of the bin for a key, made if need be.
@@ -122,34 +175,6 @@ impl Sketch {
         }
         self.bins.resize((key - self.first) as usize + 1, 0);
     }
-}
-
-/// The values at ranks floor(q (n - 1)) of all sketches together, in one pass and without merging them; `None` while
-/// there are no values. `qs` are from 0 to 1 and ascend.
-pub fn quantiles<const N: usize>(sketches: &[&Sketch], qs: [f64; N]) -> Option<[f64; N]> {
-    let last = sketches.iter().map(|sketch| sketch.count()).sum::<u64>().checked_sub(1)?;
-    let ranks = qs.map(|q| (q * last as f64) as u64);
-    let mut values = [0.0; N];
-    let zeros: u64 = sketches.iter().map(|sketch| u64::from(sketch.zeros)).sum();
-    let mut open = ranks.iter().zip(&mut values).skip_while(|(rank, _)| **rank < zeros).peekable();
-    let mut seen = zeros;
-    let used = || sketches.iter().filter(|sketch| !sketch.bins.is_empty());
-    let from = used().map(|sketch| sketch.first).min().unwrap_or(0);
-    let to = used().map(|sketch| sketch.first + sketch.bins.len() as i32).max().unwrap_or(0);
-    for key in from..to {
-        let count = |sketch: &&Sketch| {
-            let bin = usize::try_from(key - sketch.first).ok().and_then(|bin| sketch.bins.get(bin));
-            u64::from(bin.copied().unwrap_or(0))
-        };
-        seen += sketches.iter().map(count).sum::<u64>();
-        while let Some((_, value)) = open.next_if(|(rank, _)| **rank < seen) {
-            *value = (f64::from(key) * LN_GAMMA).exp() * (1.0 + ALPHA);
-        }
-        if open.peek().is_none() {
-            break;
-        }
-    }
-    Some(values)
 }
 
 #[cfg(test)]
@@ -228,12 +253,12 @@ mod tests {
         }
 
         #[test]
-        fn merged_and_joined_sketches_are_one(a in durations(), b in durations(), q in 0.0..=1.0f64) {
+        fn a_merged_sketch_is_that_of_all_values(a in durations(), b in durations(), q in 0.0..=1.0f64) {
             let whole = sketch(&[a.clone(), b.clone()].concat());
             let (a, b) = (sketch(&a), sketch(&b));
-            prop_assert_eq!(quantiles(&[&a, &b], [0.0, q]), quantiles(&[&whole], [0.0, q]));
             let mut merged = a;
             merged.merge(&b);
+            prop_assert_eq!(merged.quantiles([0.0, q, 1.0]), whole.quantiles([0.0, q, 1.0]));
             prop_assert_eq!(merged, whole);
         }
 

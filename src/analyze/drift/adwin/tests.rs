@@ -57,7 +57,7 @@ fn check(name: &str, case: &Case) {
 }
 
 fn streams() -> BTreeMap<String, Vec<f64>> {
-    let text = include_str!("../../../tests/fixtures/drift/streams.csv");
+    let text = include_str!("../../../../tests/fixtures/drift/streams.csv");
     let mut lines = text.lines();
     let names: Vec<String> = lines.next().unwrap().split(',').map(str::to_owned).collect();
     let mut streams: BTreeMap<String, Vec<f64>> = names.iter().map(|name| (name.clone(), Vec::new())).collect();
@@ -71,7 +71,8 @@ fn streams() -> BTreeMap<String, Vec<f64>> {
 
 #[test]
 fn agrees_with_the_reference() {
-    let reference: Reference = serde_json::from_str(include_str!("../../../tests/fixtures/drift/adwin.json")).unwrap();
+    let reference: Reference =
+        serde_json::from_str(include_str!("../../../../tests/fixtures/drift/adwin.json")).unwrap();
     for (name, values) in streams() {
         let checkpoints = reference.checkpoints.iter().filter(|_| name == "A_meanshift");
         let checkpoints =
@@ -83,7 +84,7 @@ fn agrees_with_the_reference() {
 #[test]
 fn agrees_with_the_reference_on_more_streams() {
     let cases: BTreeMap<String, Case> =
-        serde_json::from_str(include_str!("../../../tests/fixtures/drift/more.json")).unwrap();
+        serde_json::from_str(include_str!("../../../../tests/fixtures/drift/more.json")).unwrap();
     assert!(cases.len() >= 8);
     for (name, case) in cases {
         check(&name, &case);
