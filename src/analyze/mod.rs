@@ -5,10 +5,10 @@
 //! times come with the observations and with the calls. Each judges its own kinds of insights through
 //! [`crate::domain::Assessment`]; opening, updating and resolving them is the engine's.
 
-pub mod vitals;
-pub mod errors;
-pub mod stuck;
 pub mod drift;
+pub mod errors;
 pub mod load;
 pub mod progress;
 pub mod silence;
+pub mod stuck;
+pub mod vitals;

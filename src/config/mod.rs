@@ -3,6 +3,7 @@
 //! A TOML file and the environment are read as one tree; each key on its own, so that every mistake is reported at once
 //! and with the place it came from. `config/default.toml` documents all keys.
 
+mod analysis;
 mod load;
 mod shutdown;
 #[cfg(test)]
@@ -16,7 +17,7 @@ pub use load::{Error, PREFIX, Problem, environment};
 pub use shutdown::Shutdown;
 
 use crate::setting::{Limits, Problems};
-use crate::{auth, heartbeat, http, store, stream, telemetry};
+use crate::{auth, engine, heartbeat, http, store, stream, telemetry};
 
 /// `config/default.toml`: every key with its meaning, unit, range and default.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -31,6 +32,8 @@ pub struct Config {
     pub heart: heartbeat::Config,
     /// Who may do what.
     pub auth: auth::Config,
+    /// How agents are analysed.
+    pub analysis: engine::Config,
     /// Where the state outlives the process.
     pub redis: store::Config,
     /// Copies of the state that are kept.
@@ -55,6 +58,12 @@ impl Config {
         load::load(path, env)
     }
 
+    /// The settings of the engine, limits included.
+    pub fn engine(&self) -> engine::Config {
+        let Limits { agents, sessions_per_agent, .. } = self.limits;
+        engine::Config { agents, sessions_per_agent, ..self.analysis.clone() }
+    }
+
     /// The configuration as TOML, its secrets masked.
     pub fn to_toml(&self) -> String {
         // Tables, strings and numbers always have a TOML form; there is no value here that has none.
@@ -67,6 +76,7 @@ impl Config {
         self.server.check(&mut problems);
         self.heart.check(&mut problems);
         self.auth.check(&mut problems);
+        analysis::check(&self.analysis, &mut problems);
         self.redis.check(&mut problems);
         self.snapshot.check(&mut problems);
         self.limits.check(&mut problems);

@@ -17,8 +17,7 @@ use crate::analyze::progress::Progress;
 use crate::analyze::silence::Silence;
 use crate::analyze::stuck::{Detection, Event, Stuck};
 use crate::domain::{
-    Advice, Assessment, EvidenceKey, EvidenceValue, InsightKind, Kind, Observation, SessionKey, Status,
-    Timestamp,
+    Advice, Assessment, EvidenceKey, EvidenceValue, InsightKind, Kind, Observation, SessionKey, Status, Timestamp,
 };
 
 /// One agent's part of the meta-state: private, and serialised whole.
@@ -139,7 +138,7 @@ impl AgentState {
         let errors = self.errors.observe(observation, &config.errors);
         self.load.observe(observation);
         self.progress.observe(observation);
-        self.silence.observe(observation, now, &config.silence);
+        self.silence.observe(observation, now);
         self.fold_claims(observation, config, &mut note);
         if let Kind::Result { ok, duration_ms, .. } = observation.kind {
             if let Some(ms) = duration_ms {
@@ -159,16 +158,16 @@ impl AgentState {
         match &observation.kind {
             Kind::Claim { claim, confidence, correct, task } => {
                 let joined = self.calibration.claim(at, *claim, *confidence, *correct, *task, &config.calibration);
-                if joined.fresh_claim {
+                if joined.claim {
                     self.series(Series::Confidence, confidence.get(), at, note);
                 }
-                if let (true, Some(correct)) = (joined.fresh_verdict, correct) {
+                if let (true, Some(correct)) = (joined.verdict, correct) {
                     self.series(Series::Accuracy, if *correct { 1.0 } else { 0.0 }, at, note);
                 }
             }
             Kind::Verdict { claim, correct } => {
                 let joined = self.calibration.verdict(at, *claim, *correct, &config.calibration);
-                if joined.fresh_verdict {
+                if joined.verdict {
                     self.series(Series::Accuracy, if *correct { 1.0 } else { 0.0 }, at, note);
                 }
             }

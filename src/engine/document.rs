@@ -68,7 +68,8 @@ impl Document {
         struct Head {
             schema: u64,
         }
-        let malformed = |error: serde_json::Error| DocumentError::Malformed { line: error.line(), column: error.column() };
+        let malformed =
+            |error: serde_json::Error| DocumentError::Malformed { line: error.line(), column: error.column() };
         match serde_json::from_slice::<Head>(bytes).map_err(malformed)?.schema {
             SCHEMA => {}
             found if found > SCHEMA => return Err(DocumentError::Newer { found }),

@@ -253,9 +253,9 @@ impl Engine {
     }
 
     fn judge_itself(&mut self, now: Timestamp, pulse: &Pulse) {
-        let MetaState { vitals, insights, own, .. } = &mut self.meta;
+        let MetaState { epoch, vitals, insights, own, .. } = &mut self.meta;
         vitals.beat(now, self.folded, pulse, &self.config.vitals);
-        let occasion = Occasion { now, epoch: self.meta.epoch, agent: None };
+        let occasion = Occasion { now, epoch: *epoch, agent: None };
         for kind in Vitals::KINDS {
             let assessment = vitals.assess(kind, &self.config.vitals);
             let words = |evidence: &_| reflection::content(kind, evidence, std::iter::empty());

@@ -72,7 +72,7 @@ pub struct Reflection {
 }
 
 /// What a reflection looks at.
-pub(super) struct Scene<'a, I> {
+pub(super) struct Scene<I> {
     pub(super) now: Timestamp,
     pub(super) agents: usize,
     pub(super) observations: u64,
@@ -90,7 +90,7 @@ impl Reflection {
     }
 
     /// Reflects when it is time to.
-    pub(super) fn beat<'a>(&mut self, scene: Scene<'a, impl Iterator<Item = &'a Insight>>, config: &Config) {
+    pub(super) fn beat<'a>(&mut self, scene: Scene<impl Iterator<Item = &'a Insight>>, config: &Config) {
         let due = *self.due.get_or_insert(scene.now.plus(config.interval));
         if scene.now < due {
             return;
@@ -104,7 +104,7 @@ impl Reflection {
         self.entries.push_back(Entry { at, text });
     }
 
-    fn narrate<'a>(&mut self, scene: Scene<'a, impl Iterator<Item = &'a Insight>>) -> String {
+    fn narrate<'a>(&mut self, scene: Scene<impl Iterator<Item = &'a Insight>>) -> String {
         let Scene { now: _, agents, observations, insights } = scene;
         let fresh = observations.saturating_sub(self.observations_before);
         self.observations_before = observations;
@@ -147,7 +147,9 @@ fn meaning(kind: InsightKind) -> (&'static str, &'static str) {
     match kind {
         InsightKind::Overconfident => ("confidence to match success", "it takes plausible for true"),
         InsightKind::Underconfident => ("confidence to match success", "it hedges what it knows"),
-        InsightKind::Unreliable => ("more confidence when right than when wrong", "its confidence is a habit, not a signal"),
+        InsightKind::Unreliable => {
+            ("more confidence when right than when wrong", "its confidence is a habit, not a signal")
+        }
         InsightKind::Stuck => ("each step to change something", "it does not take in what the last result told it"),
         InsightKind::Blocked => ("the infrastructure to answer", "a service it depends on is down or limits it"),
         InsightKind::Drift => ("figures to stay at their level", "its task, model, prompt or tools changed"),

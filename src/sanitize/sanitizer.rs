@@ -27,7 +27,8 @@ impl Sanitizer {
 
     /// What this beat changed.
     pub fn beat(&mut self, engine: &Engine, beat: &Beat) -> PublicBeat {
-        let Beat { agents, forgotten, evicted: _evicted, insights, opened: _opened, notes: _notes, folded: _folded } = beat;
+        let Beat { agents, forgotten, evicted: _evicted, insights, opened: _opened, notes: _notes, folded: _folded } =
+            beat;
         let config = engine.config();
         let MetaState {
             epoch,
@@ -38,6 +39,7 @@ impl Sanitizer {
             evicted: _,
             insights: _book,
             own: _own,
+            unfitted: _unfitted,
             vitals,
             reflection: _reflection,
         } = engine.meta();
@@ -94,7 +96,8 @@ fn same_words(record: &Record<SystemLayout>, vitals: &vitals::Vitals) -> bool {
 }
 
 fn system_record(vitals: &vitals::Vitals, observations: u64) -> Record<SystemLayout> {
-    let vitals::Figures { interval_ms, skew_ms, continuity, missed, p50_ms, p95_ms, per_second, store } = vitals.figures();
+    let vitals::Figures { interval_ms, skew_ms, continuity, missed, p50_ms, p95_ms, per_second, store } =
+        vitals.figures();
     let mut record = Record::new();
     record.set(SystemField::Interval, Leaf::number(interval_ms));
     record.set(SystemField::Skew, Leaf::number(skew_ms.map(thousandths)));
@@ -162,6 +165,7 @@ fn agent_record(state: &AgentState, now: Timestamp, config: &Config) -> Record<A
         status,
         advice,
         ids: _ids,
+        due: _due,
     } = state;
     let mut record = Record::new();
     record.set(AgentField::Status, Leaf::Word(status.as_str()));
@@ -177,7 +181,7 @@ fn agent_record(state: &AgentState, now: Timestamp, config: &Config) -> Record<A
     if failures.results > 0 {
         record.set(AgentField::Results, Leaf::Count(failures.results));
         record.set(AgentField::Failed, Leaf::Count(failures.failed));
-        record.set(AgentField::InARow, Leaf::Count(failures.in_a_row));
+        record.set(AgentField::InARow, Leaf::Count(u64::from(failures.in_a_row)));
     }
     if let Some(figures) = progress.figures() {
         set_progress(&mut record, &figures);
@@ -189,15 +193,16 @@ fn set_calibration(record: &mut Record<AgentLayout>, figures: &calibration::Figu
     if figures.n == 0 {
         return;
     }
-    record.set(AgentField::CalibrationN, Leaf::Count(figures.n));
+    record.set(AgentField::CalibrationN, Leaf::Count(figures.n as u64));
+    let sensitivity = figures.sensitivity.as_ref();
     let numbers = [
-        (AgentField::Brier, figures.brier),
+        (AgentField::Brier, figures.brier.map(|estimate| estimate.value)),
         (AgentField::Ece, figures.ece),
-        (AgentField::Bias, figures.bias),
-        (AgentField::Auroc2, figures.auroc2),
-        (AgentField::D, figures.d),
-        (AgentField::MetaD, figures.meta_d),
-        (AgentField::MRatio, figures.m_ratio),
+        (AgentField::Bias, figures.bias.map(|estimate| estimate.value)),
+        (AgentField::Auroc2, figures.auroc2.map(|estimate| estimate.value)),
+        (AgentField::D, sensitivity.map(|fit| fit.d)),
+        (AgentField::MetaD, sensitivity.and_then(|fit| fit.meta_d)),
+        (AgentField::MRatio, sensitivity.and_then(|fit| fit.m_ratio())),
     ];
     for (field, number) in numbers {
         record.set(field, Leaf::number(number));

@@ -40,7 +40,8 @@ fn sources() -> Vec<Source> {
                 let inside = path.strip_prefix(&root).expect("it is in src");
                 let room = inside.components().next().expect("it has a name").as_os_str().to_string_lossy();
                 let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-                let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+                let code =
+                    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
                 let head = text.lines().take(8).collect::<Vec<_>>().join("\n");
                 let (room, lines) = (room.trim_end_matches(".rs").to_owned(), text.lines().count());
                 sources.push(Source { path: inside.to_owned(), room, code, lines, head });
@@ -52,7 +53,10 @@ fn sources() -> Vec<Source> {
 }
 
 fn is_test(source: &Source) -> bool {
-    source.path.components().any(|part| ["tests", "tests.rs", "testing.rs", "naive.rs"].iter().any(|t| part.as_os_str() == *t))
+    source
+        .path
+        .components()
+        .any(|part| ["tests", "tests.rs", "testing.rs", "naive.rs"].iter().any(|t| part.as_os_str() == *t))
 }
 
 fn floor(room: &str) -> Option<usize> {
@@ -95,7 +99,8 @@ fn each_floor_uses_only_what_is_below() {
 
 #[test]
 fn pure_rooms_know_no_world() {
-    let words = ["Instant", "SystemTime", "rand::", "tokio", "std::fs", "std::net", "std::env", "std::thread", "tracing"];
+    let words =
+        ["Instant", "SystemTime", "rand::", "tokio", "std::fs", "std::net", "std::env", "std::thread", "tracing"];
     for source in sources().iter().filter(|source| PURE.contains(&source.room.as_str()) && !is_test(source)) {
         for word in words {
             assert!(!source.code.contains(word), "{}: {word}", source.path.display());

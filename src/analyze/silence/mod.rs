@@ -64,7 +64,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            min_silence: Duration::from_secs(120),
+            min_silence: Duration::from_secs(60),
             min_silence_in_call: Duration::from_secs(600),
             min_pauses: 16,
             max_spread: 60.0,

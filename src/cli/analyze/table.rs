@@ -37,7 +37,8 @@ fn write_rejected(report: &Report, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn write_agents(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    let header = ["agent", "status", "advice", "observations", "claims", "brier", "bias", "auroc2", "failed", "p95 ms", "loops"];
+    let header =
+        ["agent", "status", "advice", "observations", "claims", "brier", "bias", "auroc2", "failed", "p95 ms", "loops"];
     let rows = report.agents.iter().map(|(agent, figures)| {
         let text = |path: &str| figures.get(path).and_then(Value::as_str).unwrap_or("-").to_owned();
         let loops = figures.get("stuck").and_then(Value::as_array).map_or(0, Vec::len);

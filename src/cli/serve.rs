@@ -1,0 +1,34 @@
+//! `serve`: the daemon.
+
+use std::path::PathBuf;
+
+use super::{Failure, runtime};
+use crate::app::{App, Signals};
+use crate::auth::Keys;
+use crate::config::Config;
+use crate::telemetry::Logs;
+
+/// What can be given on the command line.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Configuration file (TOML); CONSCIOUSNESS__SECTION__KEY variables win over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Runs the daemon until it is told to end.
+///
+/// # Errors
+/// With exit code 2 when the configuration is wrong, with 1 when the daemon cannot run.
+pub fn run(args: &Args, env: impl IntoIterator<Item = (String, String)>) -> Result<(), Failure> {
+    let config = Config::load(args.config.as_deref(), env).map_err(Failure::usage)?;
+    let keys = Keys::load(&config.auth).map_err(Failure::usage)?;
+    let logs = Logs::install(config.log.format, &config.log.filter).map_err(Failure::usage)?;
+    runtime()?.block_on(async {
+        let address = config.server.listen;
+        let listener = tokio::net::TcpListener::bind(address).await;
+        let listener = listener.map_err(|error| Failure::run(format!("cannot listen on {address}: {error}")))?;
+        let app = App::build(config, keys, listener, logs).await.map_err(Failure::run)?;
+        app.run(Signals::install().map_err(Failure::run)?).await.map_err(Failure::run)
+    })
+}
