@@ -4,3 +4,5 @@
 //! plain data that serialises whole, so that a restored engine goes on as if it had only blinked. None knows a clock:
 //! times come with the observations and with the calls. Each judges its own kinds of insights through
 //! [`crate::domain::Assessment`]; opening, updating and resolving them is the engine's.
+
+pub mod metad;
