@@ -5,4 +5,5 @@
 //! times come with the observations and with the calls. Each judges its own kinds of insights through
 //! [`crate::domain::Assessment`]; opening, updating and resolving them is the engine's.
 
+pub mod calibration;
 pub mod metad;
