@@ -12,3 +12,5 @@ pub mod progress;
 pub mod silence;
 pub mod stuck;
 pub mod vitals;
+pub mod calibration;
+pub mod metad;
