@@ -119,3 +119,43 @@ fn node_traces() {
     assert_eq!(action.kind, Kind::Action { tool: ToolName::fitted("grep"), arguments: None, call });
     assert_eq!(result.kind, tool_result("a15ced0103294e4c", "grep", "Error", 1.891121));
 }
+
+/// What this project's own client of the real SDK sends, in one piece: claims find their verdicts, and agent and session
+/// are the same in traces and logs.
+#[test]
+fn client_run() {
+    let traces = inflate(Some("gzip"), fixture!("client-gzip-v1_traces.bin"), 1 << 20).unwrap();
+    let traces = decode_traces(Encoding::Protobuf, &traces, NOW, &Limits::default()).unwrap();
+    let logs = inflate(Some("gzip"), fixture!("client-gzip-v1_logs.bin"), 1 << 20).unwrap();
+    let logs = decode_logs(Encoding::Protobuf, &logs, NOW, &Limits::default()).unwrap();
+    assert_eq!((&traces.rejected, &logs.rejected), (&vec![], &vec![]));
+    for observation in traces.accepted.iter().chain(&logs.accepted) {
+        assert_eq!(observation.agent.as_str(), "otel-agent");
+        assert_eq!(observation.session, SessionKey::of("conversation-1"));
+    }
+    let count = |name: &str| traces.accepted.iter().filter(|it| it.kind.name().as_str() == name).count();
+    // Five answers and the one question; of the invocation, a sign of life.
+    assert_eq!((count("usage"), count("message"), count("claim"), count("thought")), (5, 6, 5, 1));
+    assert_eq!((count("action"), count("result")), (10, 10));
+    let failures = traces.accepted.iter().filter(|it| matches!(it.kind, Kind::Result { ok: false, .. })).count();
+    assert_eq!(failures, 5);
+    let claims: Vec<_> = traces
+        .accepted
+        .iter()
+        .filter_map(|it| match it.kind {
+            Kind::Claim { claim, confidence, task: Some(_), .. } => Some((claim, confidence.get())),
+            _ => None,
+        })
+        .collect();
+    let verdicts: Vec<_> = logs
+        .accepted
+        .iter()
+        .filter_map(|it| match it.kind {
+            Kind::Verdict { claim, correct } => Some((claim, correct)),
+            _ => None,
+        })
+        .collect();
+    let keys = |i: usize| ClaimKey::of(&format!("response-{i}"));
+    assert_eq!(claims, (0..5).map(|i| (keys(i), 0.9)).collect::<Vec<_>>());
+    assert_eq!(verdicts, (0..5).map(|i| (keys(i), i % 2 == 1)).collect::<Vec<_>>());
+}
