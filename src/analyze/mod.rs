@@ -5,12 +5,12 @@
 //! times come with the observations and with the calls. Each judges its own kinds of insights through
 //! [`crate::domain::Assessment`]; opening, updating and resolving them is the engine's.
 
+pub mod calibration;
 pub mod drift;
 pub mod errors;
 pub mod load;
+pub mod metad;
 pub mod progress;
 pub mod silence;
 pub mod stuck;
 pub mod vitals;
-pub mod calibration;
-pub mod metad;

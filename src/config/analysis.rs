@@ -12,21 +12,11 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     problems.duration("analysis.idle_after", config.idle_after, moments.clone());
     problems.number("analysis.fits_per_beat", config.fits_per_beat, 1..=1_000);
 
-    let calibration = &config.calibration;
-    problems.number("analysis.calibration.window", calibration.window, 1..=32_000);
-    problems.number("analysis.calibration.minimum", calibration.minimum, 2..=32_000);
-    problems.number("analysis.calibration.sensitivity_minimum", calibration.sensitivity_minimum, 2..=32_000);
-    problems.number("analysis.calibration.stratum_minimum", calibration.stratum_minimum, 2..=32_000);
-    problems.number("analysis.calibration.pending", calibration.pending, 1..=32_000);
-    problems.duration("analysis.calibration.expiry", calibration.expiry, moments.clone());
+    if let Err((key, rule)) = config.calibration.validate() {
+        problems.add(format!("analysis.calibration.{key}"), rule);
+    }
+    problems.duration("analysis.calibration.expiry", config.calibration.expiry, moments.clone());
     for (key, value) in [
-        ("analysis.calibration.bias_margin", calibration.bias_margin),
-        ("analysis.calibration.bias_close", calibration.bias_close),
-        ("analysis.calibration.bias_warning", calibration.bias_warning),
-        ("analysis.calibration.bias_critical", calibration.bias_critical),
-        ("analysis.calibration.auroc2_open", calibration.auroc2_open),
-        ("analysis.calibration.auroc2_close", calibration.auroc2_close),
-        ("analysis.calibration.untied_minimum", calibration.untied_minimum),
         ("analysis.drift.quick_rise", config.drift.quick_rise),
         ("analysis.drift.warning_size", config.drift.warning_size),
         ("analysis.drift.critical_size", config.drift.critical_size),
@@ -77,16 +67,4 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     );
     problems.number("analysis.vitals.open_after", config.vitals.open_after, 1..=10_000);
     problems.number("analysis.vitals.close_after", config.vitals.close_after, 1..=10_000);
-    let closes = config.calibration.bias_close <= config.calibration.bias_margin;
-    problems.require(
-        "analysis.calibration.bias_close",
-        closes,
-        "must not be more than analysis.calibration.bias_margin",
-    );
-    let closes = config.calibration.auroc2_open <= config.calibration.auroc2_close;
-    problems.require(
-        "analysis.calibration.auroc2_close",
-        closes,
-        "must not be less than analysis.calibration.auroc2_open",
-    );
 }

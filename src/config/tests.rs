@@ -79,7 +79,7 @@ fn variables_take_the_type_of_their_key() {
     assert_eq!((config.auth.audience, config.auth.issuer), (vec!["mind".to_owned()], vec!["a".into(), "b".into()]));
     assert_eq!(config.auth.allowed_origins, ["https://a.example", "https://b.example"]);
     assert_eq!(config.auth.keys[0].kid, "one");
-    assert_eq!(config.log.format, telemetry::Format::Pretty);
+    assert_eq!(config.log.format, telemetry::LogFormat::Pretty);
     assert_eq!(config.snapshot.interval, Duration::from_secs(90));
 }
 

@@ -205,6 +205,7 @@ impl AgentState {
         book: &mut InsightBook,
         changes: &mut Vec<InsightChange>,
     ) {
+        self.calibration.expire(occasion.now, &config.calibration);
         for kind in KINDS {
             self.assess_kind(kind, occasion, config, book, changes);
         }

@@ -304,3 +304,6 @@ impl Engine {
         self.timers.peek().map(|Reverse((due, _))| *due)
     }
 }
+
+#[cfg(test)]
+mod tests;

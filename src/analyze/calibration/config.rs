@@ -48,7 +48,7 @@ impl Default for Config {
             minimum: 20,
             sensitivity_minimum: 50,
             stratum_minimum: 20,
-            pending: 1024,
+            pending: 512,
             expiry: Duration::from_hours(24),
             bias_margin: 0.05,
             bias_close: 0.03,

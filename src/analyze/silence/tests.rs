@@ -3,6 +3,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{AgentId, CallKey, ClaimKey, EvidenceValue, ToolName};
 
+/// The scenarios' figures are those of two minutes.
+fn patient() -> Config {
+    Config { min_silence: Duration::from_secs(120), ..Config::default() }
+}
+
 fn ms(millis: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_secs(1_000_000)).plus(Duration::from_millis(millis))
 }
@@ -41,7 +46,7 @@ struct Scenario {
 
 impl Scenario {
     fn judge(&mut self, now: Timestamp) -> Option<(Severity, Evidence)> {
-        match self.silence.assess(InsightKind::Silent, self.open, now, &Config::default()) {
+        match self.silence.assess(InsightKind::Silent, self.open, now, &patient()) {
             Assessment::Raise(severity, evidence) => {
                 if !self.open {
                     self.opened.push(now.since(ms(0)).as_secs());
@@ -61,7 +66,7 @@ impl Scenario {
     fn wait(&mut self, millis: u64) -> &mut Self {
         let end = ms(self.now + millis);
         let mut now = ms(self.now);
-        while let Some(due) = self.silence.next_due(now, &Config::default()).filter(|due| *due <= end) {
+        while let Some(due) = self.silence.next_due(now, &patient()).filter(|due| *due <= end) {
             assert!(due > now);
             now = due;
             self.judge(now);
@@ -94,8 +99,8 @@ fn state(evidence: &Evidence) -> Option<&EvidenceValue> {
 #[test]
 fn a_new_agent_is_not_judged() {
     let silence = Silence::default();
-    assert_eq!(silence.figures(&Config::default()), Figures::default());
-    assert_eq!(silence.next_due(ms(0), &Config::default()), None);
+    assert_eq!(silence.figures(&patient()), Figures::default());
+    assert_eq!(silence.next_due(ms(0), &patient()), None);
     let mut scenario = Scenario::default();
     scenario.work(4).wait(3_000_000);
     assert!(scenario.opened.is_empty(), "too little is known");
@@ -117,7 +122,7 @@ fn an_agent_that_dies_at_work_is_told_and_later_taken_to_have_ended() {
     assert_eq!(scenario.judge(ms(scenario.now)).unwrap().0, Severity::Critical);
     scenario.wait(3_600_000);
     assert!(!scenario.open, "it has ended");
-    assert_eq!(scenario.silence.next_due(ms(scenario.now), &Config::default()), None);
+    assert_eq!(scenario.silence.next_due(ms(scenario.now), &patient()), None);
     assert_eq!(scenario.opened.len(), 1);
 }
 
@@ -182,7 +187,7 @@ fn the_finished_are_not_silent() {
     let mut spoken = Scenario::default();
     spoken.work(30).send(message(Role::Agent)).wait(3_000_000);
     assert!(spoken.opened.is_empty());
-    assert!(spoken.silence.figures(&Config::default()).finished);
+    assert!(spoken.silence.figures(&patient()).finished);
     let mut complete = Scenario::default();
     complete.work(30).send(Kind::Progress { done: 10.0, total: Some(10.0) }).wait(3_000_000);
     assert!(complete.opened.is_empty());
@@ -248,7 +253,7 @@ fn batched_spans_have_the_cadence_of_their_batches() {
             silence.observe(&observation, ms(batch * 5000));
         }
     }
-    let figures = silence.figures(&Config::default());
+    let figures = silence.figures(&patient());
     assert_eq!(figures.cadence_s, Some(5.0));
     assert_eq!(figures.expected_s, Some(600.0), "a span shows only when it ends");
 }
@@ -259,8 +264,8 @@ fn what_is_told_afterwards_is_no_life() {
     for i in 0..100u64 {
         silence.observe(&observation(ms(i * 1000), thought()), ms(900_000 + i * 1000));
     }
-    assert_eq!(silence.next_due(ms(1_000_000), &Config::default()), None);
-    assert_eq!(silence.figures(&Config::default()).cadence_s, None);
+    assert_eq!(silence.next_due(ms(1_000_000), &patient()), None);
+    assert_eq!(silence.figures(&patient()).cadence_s, None);
 }
 
 #[test]
@@ -270,8 +275,8 @@ fn results_that_never_come_are_bounded() {
     (0..1000).for_each(|i| {
         scenario.wait(1500).send(action(&format!("lost-{i}")));
     });
-    assert_eq!(scenario.silence.figures(&Config::default()).open_calls, MAX_CALLS);
-    assert!(scenario.silence.figures(&Config::default()).cadence_s.is_some());
+    assert_eq!(scenario.silence.figures(&patient()).open_calls, MAX_CALLS);
+    assert!(scenario.silence.figures(&patient()).cadence_s.is_some());
 }
 
 #[test]
@@ -301,7 +306,7 @@ fn results_find_their_calls() {
         (back(None, None), 0),
     ] {
         silence.observe(&observation(ms(0), kind), ms(0));
-        assert_eq!(silence.figures(&Config::default()).open_calls, left);
+        assert_eq!(silence.figures(&patient()).open_calls, left);
     }
 }
 
@@ -364,18 +369,18 @@ proptest! {
             let observation = observation(ms((now + u64::from(call) * 1000).saturating_sub(4000)), kind);
             whole.observe(&observation, ms(now));
             restored.observe(&observation, ms(now));
-            let figures = whole.figures(&Config::default());
+            let figures = whole.figures(&patient());
             let same = |a: Option<f64>, b: Option<f64>| (a.unwrap_or(0.0) - b.unwrap_or(0.0)).abs() < 1e-6;
-            prop_assert_eq!(figures.cadence_s, restored.figures(&Config::default()).cadence_s);
-            prop_assert!(same(figures.expected_s, restored.figures(&Config::default()).expected_s));
-            prop_assert_eq!(figures.finished, restored.figures(&Config::default()).finished);
-            prop_assert_eq!(figures.open_calls, restored.figures(&Config::default()).open_calls);
+            prop_assert_eq!(figures.cadence_s, restored.figures(&patient()).cadence_s);
+            prop_assert!(same(figures.expected_s, restored.figures(&patient()).expected_s));
+            prop_assert_eq!(figures.finished, restored.figures(&patient()).finished);
+            prop_assert_eq!(figures.open_calls, restored.figures(&patient()).open_calls);
             prop_assert!([figures.cadence_s, figures.expected_s].into_iter().flatten().all(|s| s.is_finite() && s > 0.0));
             prop_assert!(figures.open_calls <= MAX_CALLS);
-            let due = whole.next_due(ms(now), &Config::default());
+            let due = whole.next_due(ms(now), &patient());
             prop_assert!(due.is_none_or(|due| due > ms(now)));
             if let Some(due) = due {
-                let before = whole.assess(InsightKind::Silent, false, due.minus(Duration::from_nanos(1)), &Config::default());
+                let before = whole.assess(InsightKind::Silent, false, due.minus(Duration::from_nanos(1)), &patient());
                 prop_assert_eq!(before, Assessment::Clear);
             }
         }

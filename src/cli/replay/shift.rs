@@ -28,9 +28,9 @@ pub fn request(value: &mut Value, by: i64) {
 
 /// OTLP/JSON writes 64-bit numbers as strings, or as numbers.
 fn shift(value: &mut Value, by: i64) {
-    let nanos = match value {
+    let nanos: Option<i64> = match &*value {
         Value::String(text) => text.parse().ok(),
-        value => value.as_i64(),
+        other => other.as_i64(),
     };
     // Zero means that the time is not known.
     if let Some(nanos) = nanos.filter(|nanos| *nanos != 0) {

@@ -70,9 +70,9 @@ fn what_waits_is_bounded_and_the_oldest_gives_way() {
     for i in 0..3000 {
         a.claim(at(0), key(i), p(0.5), None, Some(TaskKey::of(&i.to_string())), &config);
     }
-    assert_eq!((a.pending(), a.expired()), (1024, 3000 - 1024));
+    assert_eq!((a.pending(), a.expired()), (512, 3000 - 512));
     assert_eq!(a.verdict(at(0), key(2999), true, &config), RESOLVED_BY_VERDICT);
-    assert_eq!(a.verdict(at(0), key(1976), true, &config), RESOLVED_BY_VERDICT);
+    assert_eq!(a.verdict(at(0), key(2488), true, &config), RESOLVED_BY_VERDICT);
     assert_eq!(a.verdict(at(0), key(1975), true, &config), FRESH_VERDICT, "gave way");
     assert!(a.heap_bytes() < 64 * 1024, "{}", a.heap_bytes());
 }
