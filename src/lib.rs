@@ -3,4 +3,6 @@
 pub mod analyze;
 pub mod domain;
 pub mod sanitize;
+pub mod setting;
+pub mod stream;
 pub mod telemetry;

@@ -5,6 +5,8 @@
 
 mod record;
 mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 mod view;
 
 pub use state::{Everything, Position, PublicState, Select};
