@@ -1,8 +1,14 @@
 //! A live self-model for AI agents.
 
 pub mod analyze;
+pub mod auth;
+pub mod cli;
+pub mod config;
 pub mod domain;
+pub mod heartbeat;
+pub mod http;
 pub mod sanitize;
 pub mod setting;
+pub mod store;
 pub mod stream;
 pub mod telemetry;

@@ -1,0 +1,5 @@
+//! Floor 4: the heart.
+
+mod config;
+
+pub use config::Config;

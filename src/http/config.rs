@@ -1,0 +1,43 @@
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::setting::{Problems, duration};
+
+/// Section `server`: the listener and its connections.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// Longest time for a request's header to arrive, idle time between two requests included.
+    #[serde(with = "duration")]
+    pub header_timeout: Duration,
+    /// Longest time for a request's body to arrive.
+    #[serde(with = "duration")]
+    pub body_timeout: Duration,
+    /// Connections open at a time, streams included.
+    pub max_connections: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            max_connections: 25_000,
+        }
+    }
+}
+
+impl Config {
+    /// Reports values out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        let timeouts = Duration::from_millis(100)..=Duration::from_mins(10);
+        problems.duration("server.header_timeout", self.header_timeout, timeouts.clone());
+        problems.duration("server.body_timeout", self.body_timeout, timeouts);
+        problems.number("server.max_connections", self.max_connections, 1..=1_000_000);
+    }
+}

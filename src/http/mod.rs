@@ -1,0 +1,5 @@
+//! Floor 5: the HTTP side.
+
+mod config;
+
+pub use config::Config;

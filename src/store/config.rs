@@ -1,0 +1,80 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::setting::{Problems, Secret, SecretUrl, duration};
+
+/// Section `redis`: where the state outlives the process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `redis://`, `rediss://` (TLS) or `redis+unix://`; empty: the memory store.
+    pub url: SecretUrl,
+    /// The password, where it is not in the URL.
+    pub password: Secret,
+    /// File that holds the password; empty: none.
+    pub password_file: PathBuf,
+    /// Longest time for a connection to be made.
+    #[serde(with = "duration")]
+    pub connect_timeout: Duration,
+    /// Longest time for a command to be answered.
+    #[serde(with = "duration")]
+    pub response_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            url: SecretUrl::default(),
+            password: Secret::default(),
+            password_file: PathBuf::new(),
+            connect_timeout: Duration::from_secs(1),
+            response_timeout: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Config {
+    /// Reports values out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        const SCHEMES: [&str; 5] = ["redis://", "rediss://", "redis+unix://", "unix://", "valkey://"];
+        let known = self.url.is_empty() || SCHEMES.iter().any(|scheme| self.url.expose().starts_with(scheme));
+        problems.require("redis.url", known, "must begin with redis://, rediss:// or redis+unix://");
+        let one = self.password.is_empty() || self.password_file.as_os_str().is_empty();
+        problems.require("redis.password_file", one, "must be empty when redis.password is set");
+        let timeouts = Duration::from_millis(10)..=Duration::from_secs(30);
+        problems.duration("redis.connect_timeout", self.connect_timeout, timeouts.clone());
+        problems.duration("redis.response_timeout", self.response_timeout, timeouts);
+    }
+}
+
+/// Section `snapshot`: copies of the state that are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SnapshotConfig {
+    /// Time from snapshot to snapshot.
+    #[serde(with = "duration")]
+    pub interval: Duration,
+    /// Snapshots kept at most.
+    pub keep_count: usize,
+    /// Age at which a snapshot is dropped.
+    #[serde(with = "duration")]
+    pub keep_for: Duration,
+}
+
+impl Default for SnapshotConfig {
+    fn default() -> Self {
+        Self { interval: Duration::from_mins(1), keep_count: 1_440, keep_for: Duration::from_hours(7 * 24) }
+    }
+}
+
+impl SnapshotConfig {
+    /// Reports values out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        let day = Duration::from_hours(24);
+        problems.duration("snapshot.interval", self.interval, Duration::from_secs(1)..=day);
+        problems.number("snapshot.keep_count", self.keep_count, 1..=100_000);
+        problems.duration("snapshot.keep_for", self.keep_for, Duration::from_mins(1)..=day * 366);
+    }
+}

@@ -1,0 +1,5 @@
+//! Floor 4: the store.
+
+mod config;
+
+pub use config::{Config, SnapshotConfig};
