@@ -12,3 +12,4 @@ pub mod setting;
 pub mod store;
 pub mod stream;
 pub mod telemetry;
+pub mod ingest;

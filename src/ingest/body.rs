@@ -1,0 +1,145 @@
+//! Compressed bodies, inflated up to a limit.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+
+use super::Error;
+
+/// The body behind a `Content-Encoding`: `gzip` (also `x-gzip`), `deflate`, `identity`, or none.
+///
+/// Inflating stops one byte past `limit`, and no more memory than that is ever asked for, whatever the body promises.
+///
+/// # Errors
+/// [`Error::Encoding`] for any other encoding, [`Error::TooLarge`] past the limit, [`Error::Compressed`] for a broken or
+/// truncated body.
+pub fn inflate<'a>(encoding: Option<&str>, bytes: &'a [u8], limit: usize) -> Result<Cow<'a, [u8]>, Error> {
+    let encoding = encoding.map(|name| name.trim().to_ascii_lowercase()).unwrap_or_default();
+    match encoding.as_str() {
+        "" | "identity" if bytes.len() > limit => Err(Error::TooLarge { limit }),
+        "" | "identity" => Ok(Cow::Borrowed(bytes)),
+        "gzip" | "x-gzip" => read("gzip", MultiGzDecoder::new(bytes), bytes.len(), limit),
+        // The standard means the zlib format by this name, but senders of bare deflate data are common.
+        "deflate" if has_zlib_header(bytes) => read("deflate", ZlibDecoder::new(bytes), bytes.len(), limit),
+        "deflate" => read("deflate", DeflateDecoder::new(bytes), bytes.len(), limit),
+        _ => Err(Error::Encoding),
+    }
+}
+
+/// RFC 1950: method 8 in the low half of the first byte, and the first two bytes a multiple of 31.
+fn has_zlib_header(bytes: &[u8]) -> bool {
+    matches!(bytes, [cmf, flg, ..] if cmf & 0x0f == 8 && u16::from_be_bytes([*cmf, *flg]) % 31 == 0)
+}
+
+fn read(
+    encoding: &'static str,
+    mut source: impl Read,
+    compressed: usize,
+    limit: usize,
+) -> Result<Cow<'static, [u8]>, Error> {
+    let most = limit.saturating_add(1);
+    let mut out = vec![0; compressed.saturating_mul(4).clamp(1024, 1 << 20).min(most)];
+    let mut filled = 0;
+    loop {
+        if filled == out.len() {
+            if filled == most {
+                return Err(Error::TooLarge { limit });
+            }
+            let more = out.len().min(most - out.len());
+            out.reserve_exact(more);
+            out.resize(out.len() + more, 0);
+        }
+        match source.read(out.get_mut(filled..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return Err(Error::Compressed { encoding }),
+        }
+    }
+    if filled > limit {
+        return Err(Error::TooLarge { limit });
+    }
+    out.truncate(filled);
+    Ok(Cow::Owned(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn known_encodings_are_inflated() {
+        let body = b"some body, some body, some body".repeat(100);
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+        zlib.write_all(&body).unwrap();
+        let mut bare = DeflateEncoder::new(Vec::new(), Compression::default());
+        bare.write_all(&body).unwrap();
+        let (zlib, bare) = (zlib.finish().unwrap(), bare.finish().unwrap());
+        for (encoding, bytes) in [
+            (None, &body),
+            (Some("identity"), &body),
+            (Some(" GZip "), &gzip(&body)),
+            (Some("x-gzip"), &gzip(&body)),
+            (Some("deflate"), &zlib),
+            (Some("deflate"), &bare),
+        ] {
+            assert_eq!(inflate(encoding, bytes, body.len()).as_deref(), Ok(body.as_slice()), "{encoding:?}");
+            assert_eq!(inflate(encoding, bytes, body.len() - 1), Err(Error::TooLarge { limit: body.len() - 1 }));
+        }
+        assert_eq!(inflate(Some("gzip"), &gzip(b""), 0).as_deref(), Ok(&[][..]));
+    }
+
+    #[test]
+    fn unknown_encodings_and_broken_bodies_are_errors() {
+        assert_eq!(inflate(Some("br"), b"", 10), Err(Error::Encoding));
+        assert_eq!(inflate(Some("gzip, gzip"), b"", 10), Err(Error::Encoding));
+        assert_eq!(inflate(Some("gzip"), b"no gzip", 10), Err(Error::Compressed { encoding: "gzip" }));
+        let whole = gzip(&b"text".repeat(50));
+        assert_eq!(inflate(Some("gzip"), &whole[..whole.len() - 9], 1000), Err(Error::Compressed { encoding: "gzip" }));
+    }
+
+    #[test]
+    fn a_bomb_costs_no_more_than_the_limit() {
+        struct Endless {
+            asked: usize,
+        }
+        impl Read for &mut Endless {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                self.asked += buffer.len();
+                Ok(buffer.len())
+            }
+        }
+        let limit = 3_000_000;
+        let mut endless = Endless { asked: 0 };
+        assert_eq!(read("gzip", &mut endless, 100, limit), Err(Error::TooLarge { limit }));
+        assert_eq!(endless.asked, limit + 1);
+
+        // Forty times bombs in a row: several members are one body.
+        let bomb = gzip(&vec![0; 1 << 20]).repeat(40);
+        assert!(bomb.len() < 60_000);
+        assert_eq!(inflate(Some("gzip"), &bomb, limit), Err(Error::TooLarge { limit }));
+    }
+
+    proptest! {
+        #[test]
+        fn total_on_random_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200), encoding in 0..4usize) {
+            let encoding = ["gzip", "deflate", "identity", "zstd"][encoding];
+            if let Ok(body) = inflate(Some(encoding), &bytes, 64) {
+                prop_assert!(body.len() <= 64);
+            }
+        }
+    }
+}
