@@ -8,12 +8,14 @@ use crate::domain::Timestamp;
 use crate::sanitize::Position;
 
 /// A stream's rights, as its token gives them.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Session {
     /// Its name, told to the client; the same for the stream's whole life.
     pub id: String,
     /// When the token's time is over.
     pub expires: Timestamp,
+    /// The token's scopes, with spaces between.
+    pub scopes: Arc<str>,
     /// Whether the client may send observations.
     pub may_observe: bool,
     /// A ticket to reopen the stream with; empty: none.
@@ -23,12 +25,14 @@ pub struct Session {
 }
 
 /// What a new token changes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Renewal {
     /// The token's `jti`.
     pub token: Arc<str>,
     /// When its time is over.
     pub expires: Timestamp,
+    /// Its scopes, with spaces between.
+    pub scopes: Arc<str>,
     /// Whether the client may send observations from now on.
     pub may_observe: bool,
     /// A new ticket to reopen the stream with.

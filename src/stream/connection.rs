@@ -354,10 +354,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn on_refreshed(&mut self, result: Result<Renewal, &'static str>) {
         self.refreshing = None;
         match result {
-            Ok(Renewal { token, expires, may_observe, resume }) => {
+            Ok(Renewal { token, expires, scopes, may_observe, resume }) => {
                 self.place.renew(token);
                 self.expires = Instant::now() + expires.since(self.streams.backend.now());
-                self.session = Session { expires, may_observe, resume, ..std::mem::take(&mut self.session) };
+                self.session = Session { expires, scopes, may_observe, resume, ..std::mem::take(&mut self.session) };
                 self.hello();
             }
             Err(problem) => self.answer(Frame::error(ErrorCode::AuthFailed, problem)),

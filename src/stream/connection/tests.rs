@@ -31,6 +31,7 @@ impl Backend for House {
         let renewal = Renewal {
             token: "fresh".into(),
             expires: self.now().plus(Duration::from_secs(60)),
+            scopes: Arc::clone(&session.scopes),
             may_observe: session.may_observe,
             resume: "ticket-2".to_owned(),
         };
@@ -96,6 +97,7 @@ impl Bench {
         Session {
             id: "s-1".to_owned(),
             expires: self.house.now().plus(Duration::from_secs(3_000)),
+            scopes: "metacog.stream metacog.observe".into(),
             may_observe: true,
             resume: "ticket-1".to_owned(),
             since: None,
