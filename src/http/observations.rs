@@ -60,13 +60,18 @@ pub(super) async fn logs(State(services): State<Arc<Services>>, request: Request
 type Decode = fn(otlp::Encoding, &[u8], Timestamp, &Limits) -> Result<Batch, Error>;
 type Respond = fn(&Batch, otlp::Encoding) -> (&'static str, Vec<u8>);
 
-async fn otlp(services: &Arc<Services>, request: Request, source: Source, decode: Decode, respond: Respond) -> Response {
+async fn otlp(
+    services: &Arc<Services>,
+    request: Request,
+    source: Source,
+    decode: Decode,
+    respond: Respond,
+) -> Response {
     let (parts, body) = request.into_parts();
     let encoding = essence(&parts.headers).as_deref().and_then(otlp::Encoding::of);
     let outcome = async {
         let now = admit(services, &parts)?;
-        let encoding =
-            encoding.ok_or_else(|| Problem::wrong_type("application/x-protobuf, application/json"))?;
+        let encoding = encoding.ok_or_else(|| Problem::wrong_type("application/x-protobuf, application/json"))?;
         let decode = move |bytes: &[u8], limits: &Limits| decode(encoding, bytes, now, limits);
         let (batch, _) = take_in(services, &parts.headers, body, source, decode).await?;
         let (content_type, body) = respond(&batch, encoding);

@@ -55,3 +55,21 @@ async fn guarded(request: Request, next: Next) -> Response {
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer() {
+        async fn broken() -> Response {
+            panic!("a mistake of ours")
+        }
+        let router = Router::new().route("/", get(broken)).layer(from_fn(guarded));
+        let service = hyper_util::service::TowerToHyperService::new(router);
+        let request = Request::new(axum::body::Body::empty());
+        let response = hyper::service::Service::call(&service, request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+    }
+}

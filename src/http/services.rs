@@ -110,15 +110,19 @@ pub struct Services {
 impl Services {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, limits, stream, interval, hub, gate, queue, pulse, readiness, metrics, clock, tasks } = parts;
+        let Parts { config, limits, stream, interval, hub, gate, queue, pulse, readiness, metrics, clock, tasks } =
+            parts;
         let ahead = ingest::Limits::default().ahead;
         let intake = Arc::new(super::intake::Intake {
             queue,
             limits: ingest::Limits { items: limits.batch, ahead },
             metrics: metrics.clone(),
         });
-        let backend =
-            super::gate::StreamBackend { gate: Arc::clone(&gate), intake: Arc::clone(&intake), clock: Arc::clone(&clock) };
+        let backend = super::gate::StreamBackend {
+            gate: Arc::clone(&gate),
+            intake: Arc::clone(&intake),
+            clock: Arc::clone(&clock),
+        };
         let streams = Arc::new(stream::Streams {
             hub,
             registry: Arc::new(stream::Registry::new(&limits, metrics.clone())),

@@ -56,10 +56,7 @@ fn open(services: &Services, request: &Request) -> Result<(HeaderValue, Outcome)
     let accept = handshake(request).map_err(malformed)?;
     let since = since(request.uri()).map_err(malformed)?;
     let (identity, admission) = services.gate.redeem(visitor, now).map_err(refused)?;
-    let holder = Holder {
-        subject: Arc::clone(&identity.subject),
-        token: identity.jti.clone().unwrap_or_default(),
-    };
+    let holder = Holder { subject: Arc::clone(&identity.subject), token: identity.jti.clone().unwrap_or_default() };
     let count = |outcome| services.metrics.ws_connections_total.with_label_values(&[outcome]).inc();
     let place = match services.streams.registry.admit(holder) {
         Ok(place) => place,
@@ -111,9 +108,9 @@ fn since(uri: &Uri) -> Result<Option<Position>, Problem> {
     let pairs = uri.query().unwrap_or_default().split('&');
     let Some(value) = pairs.filter_map(|pair| pair.strip_prefix("since=")).next() else { return Ok(None) };
     let value = value.replace("%3A", ":").replace("%3a", ":");
-    let position = value.split_once(':').and_then(|(epoch, beat)| {
-        Some(Position { epoch: epoch.parse().ok()?, beat: beat.parse().ok()? })
-    });
+    let position = value
+        .split_once(':')
+        .and_then(|(epoch, beat)| Some(Position { epoch: epoch.parse().ok()?, beat: beat.parse().ok()? }));
     let detail = "since must be an epoch and a beat with a colon between";
     position.map(Some).ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "malformed", detail))
 }

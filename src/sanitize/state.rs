@@ -104,7 +104,8 @@ impl PublicState {
         let known = self.agents.get(agent)?;
         let advice = word(known.record().get(AgentField::Advice)).unwrap_or(Advice::Continue.as_str());
         let records = self.insights.values().map(Versioned::record);
-        let its = records.filter(|record| matches!(record.get(InsightField::Agent), Some(Leaf::Agent(of)) if of == agent));
+        let its =
+            records.filter(|record| matches!(record.get(InsightField::Agent), Some(Leaf::Agent(of)) if of == agent));
         Some((advice, its.filter_map(|record| word(record.get(InsightField::Kind))).collect()))
     }
 

@@ -295,7 +295,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Err(Fault::Told(Close::Policy));
             }
             if self.abuse.may_complain(now) {
-                self.answer(Frame::error(ErrorCode::RateLimited, "too many messages: what is over the limit is dropped"));
+                self.answer(Frame::error(
+                    ErrorCode::RateLimited,
+                    "too many messages: what is over the limit is dropped",
+                ));
             }
             return Ok(());
         }

@@ -55,8 +55,19 @@ enum Content<'a, T> {
         #[serde(skip_serializing_if = "str::is_empty")]
         resume: &'a str,
     },
-    State { epoch: u64, beat: u64, ts_ns: i64, state: T },
-    Delta { epoch: u64, beat: u64, base: u64, ts_ns: i64, patch: T },
+    State {
+        epoch: u64,
+        beat: u64,
+        ts_ns: i64,
+        state: T,
+    },
+    Delta {
+        epoch: u64,
+        beat: u64,
+        base: u64,
+        ts_ns: i64,
+        patch: T,
+    },
     Error {
         code: ErrorCode,
         message: &'a str,

@@ -182,7 +182,7 @@ impl Hub {
     pub fn given(&self, known: Position) -> Option<Given> {
         let guard = self.state.read();
         let state = &guard.as_ref()?.state;
-        state.reaches_back_to(known).then(|| Given { position: known, at: Timestamp::EPOCH })
+        state.reaches_back_to(known).then_some(Given { position: known, at: Timestamp::EPOCH })
     }
 
     /// The next data frame for a client with this filter: the difference from what it was given, or the whole state

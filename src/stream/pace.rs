@@ -29,8 +29,7 @@ impl Pace {
 
     /// Data frames at most so often from now on; `None`: as often as the window allows.
     pub(super) fn at_most(&mut self, hz: Option<f64>) {
-        self.interval =
-            hz.and_then(|hz| Duration::try_from_secs_f64(hz.recip()).ok()).unwrap_or(Duration::ZERO);
+        self.interval = hz.and_then(|hz| Duration::try_from_secs_f64(hz.recip()).ok()).unwrap_or(Duration::ZERO);
         self.due = None;
     }
 

@@ -152,8 +152,12 @@ impl Registry {
     /// Closes the streams whose holder matches, with [`Close::Revoked`]. Returns how many.
     pub fn revoke(&self, matches: impl Fn(&Holder) -> bool) -> usize {
         let open = self.open.lock();
-        let found = open.streams.values().filter(|(holder, _)| matches(holder));
-        found.map(|(_, signal)| signal.send_replace(Signal::Cut(Close::Revoked))).count()
+        let mut revoked = 0;
+        for (_, signal) in open.streams.values().filter(|(holder, _)| matches(holder)) {
+            signal.send_replace(Signal::Cut(Close::Revoked));
+            revoked += 1;
+        }
+        revoked
     }
 
     /// Tells every stream that it will be closed, closes each at a moment of its own within `window`, and waits until

@@ -185,10 +185,7 @@ async fn hello_then_the_state_then_deltas() {
     bench.publish(2);
     let patch = json!({"agents": {"a": {"observations": 2}}});
     let ts = ts + 100_000_000;
-    assert_eq!(
-        client.frame().await,
-        json!({"type":"delta","epoch":1,"beat":2,"base":1,"ts_ns":ts,"patch":patch})
-    );
+    assert_eq!(client.frame().await, json!({"type":"delta","epoch":1,"beat":2,"base":1,"ts_ns":ts,"patch":patch}));
     assert_eq!(bench.streams.metrics.ws_frames_sent_total.get(), 3);
     assert_eq!(bench.streams.metrics.ws_frames_merged_total.get(), 0);
 }
@@ -236,9 +233,14 @@ async fn never_more_than_twenty_frames_within_a_second() {
         assert!(within <= 20, "{within} frames within a second");
     }
     assert!(arrivals.len() > 70, "{} frames in four seconds", arrivals.len());
-    assert_eq!(client.until_quiet(Duration::from_millis(1_100)).await.last().map_or(last, |delta| {
-        delta["patch"]["agents"]["a"]["observations"].clone()
-    }), 799);
+    assert_eq!(
+        client
+            .until_quiet(Duration::from_millis(1_100))
+            .await
+            .last()
+            .map_or(last, |delta| { delta["patch"]["agents"]["a"]["observations"].clone() }),
+        799
+    );
     let metrics = &bench.streams.metrics;
     let deltas = metrics.ws_frames_sent_total.get() - 2 - 7;
     assert_eq!(deltas + metrics.ws_frames_merged_total.get(), 798, "what was not sent was merged");
