@@ -1,6 +1,7 @@
 //! A live self-model for AI agents.
 
 pub mod analyze;
+pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod clock;

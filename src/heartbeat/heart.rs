@@ -19,6 +19,9 @@ pub trait Inbox: Send {
 
     /// How many wait.
     fn waiting(&self) -> usize;
+
+    /// Takes no more from now on; what waits can still be drained.
+    fn close(&mut self);
 }
 
 /// Where sanitized beats go. Must not block.
@@ -85,6 +88,9 @@ where
             let next = deadline + interval * missed.saturating_add(1);
             wiring.beat(lateness, next);
 
+            if stopping {
+                self.inbox.close();
+            }
             let now = clock();
             let budget = if stopping { Duration::MAX } else { interval.mul_f64(self.config.budget) };
             self.fold(now, began, budget, &mut chunk);

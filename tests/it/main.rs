@@ -1,4 +1,5 @@
 //! The daemon as a black box: real processes, real sockets.
 
+mod first;
 mod structure;
 mod support;

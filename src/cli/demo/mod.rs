@@ -40,7 +40,7 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     let round = Round::recorded().map_err(|error| Failure::run(format!("the recordings are broken: {error}")))?;
     runtime()?.block_on(async {
-        let keys = Keys::ephemeral();
+        let keys = Keys::ephemeral().map_err(Failure::run)?;
         let listener = match tokio::net::TcpListener::bind(config.server.listen).await {
             Ok(listener) => listener,
             Err(_) => tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::run)?,
@@ -56,7 +56,8 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         let shell = token("demo-shell", &[Scope::Stream, Scope::Observe, Scope::MetricsRead])?;
         let client = Client::new(&format!("http://{address}"), token("demo-agents", &[Scope::Observe])?);
         let client = client.map_err(Failure::run)?;
-        let app = App::build(config, keys.clone(), listener, logs).await.map_err(Failure::run)?;
+        let reload = Box::new(|| Err("the demo has nothing to reload".to_owned()));
+        let app = App::build(config, keys.clone(), listener, logs, reload).map_err(Failure::run)?;
         greet(out, address, &page, &shell).map_err(Failure::run)?;
         let stop = CancellationToken::new();
         let feeding = play(&round, &client, &stop);
