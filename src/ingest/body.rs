@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(read("gzip", &mut endless, 100, limit), Err(Error::TooLarge { limit }));
         assert_eq!(endless.asked, limit + 1);
 
-        // Forty times bombs in a row: several members are one body.
+        // Forty bombs in a row: several members are one body.
         let bomb = gzip(&vec![0; 1 << 20]).repeat(40);
         assert!(bomb.len() < 60_000);
         assert_eq!(inflate(Some("gzip"), &bomb, limit), Err(Error::TooLarge { limit }));

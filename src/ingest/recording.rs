@@ -115,3 +115,88 @@ impl<R: BufRead> Iterator for Recording<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::Source;
+
+    fn entries(text: &str) -> Vec<Entry> {
+        Recording::new(text.as_bytes()).map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn lines_of_either_format_are_read_and_dated() {
+        let chat = r#"{"key":"gen_ai.operation.name","value":{"stringValue":"chat"}},{"key":"service.name","value":{"stringValue":"s"}}"#;
+        let span = |times: &str| {
+            format!(
+                r#"{{"resourceSpans":[{{"resource":{{"attributes":[{chat}]}},"scopeSpans":[{{"spans":[{{{times}"attributes":[{chat}]}}]}}]}}]}}"#
+            )
+        };
+        let text = [
+            r#"{"agent":"a","kind":"thought"}"#,
+            r#"{"agent":"a","kind":"thought","text":"\"resourceSpans\""}"#,
+            "",
+            r#"{"agent":"a","kind":"thought","at":5000000000000000000,"resourceLogs":null,"note":"resourceLogs"}"#,
+            &span(""),
+            "{broken",
+            &span(r#""endTimeUnixNano":"6000000000000000000","#),
+            r#"{"agent":"a","kind":"claim"}"#,
+            "{\"agent\":\"a\",\"kind\":\"thought\"}\r",
+        ]
+        .join("\n");
+        let read = entries(&format!("\u{feff}{text}"));
+        let lines: Vec<_> = read.iter().map(|entry| entry.line).collect();
+        assert_eq!(lines, [1, 2, 4, 5, 6, 7, 8, 9]);
+        let times: Vec<Vec<i64>> =
+            read.iter().map(|entry| entry.accepted.iter().map(|it| it.at.as_nanos()).collect()).collect();
+        assert_eq!(
+            times,
+            [
+                vec![1_000_000],
+                vec![2_000_000],
+                vec![5_000_000_000_000_000_000],
+                vec![5_000_000_000_001_000_000],
+                vec![],
+                vec![6_000_000_000_000_000_000],
+                vec![],
+                vec![6_000_000_000_001_000_000],
+            ]
+        );
+        assert_eq!(read[3].accepted[0].source, Source::OtlpTraces);
+        assert_eq!(read[4].rejected[0].error, "not valid JSON (column 2)");
+        assert_eq!(read[6].rejected[0].error, "`claim_id` is missing");
+        assert_eq!(read[7].raw.0, br#"{"agent":"a","kind":"thought"}"#);
+    }
+
+    #[test]
+    fn faults_of_requests_are_lines_faults() {
+        let read = entries(r#"{"resourceSpans":[7]}"#);
+        assert_eq!(read[0].rejected[0].reason, RejectReason::Malformed);
+        let read = entries(r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"eventName":"gen_ai.choice"}]}]}]}"#);
+        assert_eq!((read[0].accepted.len(), read[0].rejected[0].reason), (0, RejectReason::Missing));
+        assert_eq!(entries(""), []);
+    }
+
+    #[test]
+    fn lines_without_end_are_skipped() {
+        let long = std::io::repeat(b'x').take(LONGEST_LINE as u64 + 10);
+        let end = b"\n{\"agent\":\"a\",\"kind\":\"thought\"}".as_slice();
+        let read: Vec<_> = Recording::new(io::BufReader::new(long.chain(end))).map(Result::unwrap).collect();
+        assert_eq!(read[0].rejected[0].reason, RejectReason::TooLarge);
+        assert_eq!((read[1].line, read[1].accepted.len()), (2, 1));
+        assert_eq!(read.len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn total_and_silent_about_content(text in "(\\{?\"?(resourceSpans|agent|SECRET|kind)\"?[:\\[{}\\],\n]{0,3}){0,9}") {
+            for entry in entries(&text) {
+                let shown = format!("{entry:?}");
+                prop_assert!(!shown.contains("SECRET"));
+            }
+        }
+    }
+}

@@ -80,6 +80,10 @@ impl Given for Option<&RawValue> {
 }
 
 /// An item of a body.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives for the moment between reading and checking; a box would cost more"
+)]
 pub(super) enum Item<'a> {
     Object(Raw<'a>),
     /// Valid JSON, but no object.
