@@ -1,5 +1,7 @@
 //! The daemon as a black box: real processes, real sockets.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::large_futures, reason = "a test that cannot go on panics")]
+
 mod first;
 mod structure;
 mod support;
