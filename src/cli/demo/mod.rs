@@ -73,12 +73,18 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
 }
 
 fn greet(out: &mut impl Write, address: SocketAddr, page: &str, shell: &str) -> std::io::Result<()> {
-    writeln!(out, "dashboard  http://{address}/#token={page}")?;
-    writeln!(out, "token      {shell}")?;
-    writeln!(out, "           (scopes metacog.stream, metacog.observe and metrics.read; 12 hours)")?;
-    writeln!(out, "try        curl -H 'Authorization: Bearer {shell}' http://{address}/v1/state")?;
-    writeln!(out, "watch      airline-5 loops after half a minute; the forecaster is surer than it is right")?;
-    writeln!(out, "           Ctrl-C ends the demo")?;
+    writeln!(out, "Dashboard  http://{address}/#token={page}\n")?;
+    writeln!(
+        out,
+        "A token with the scopes metacog.stream, metacog.observe and metrics.read, for 12 hours, and its use:\n"
+    )?;
+    writeln!(out, "  TOKEN={shell}")?;
+    writeln!(out, "  curl -H \"Authorization: Bearer $TOKEN\" http://{address}/v1/state\n")?;
+    writeln!(
+        out,
+        "Watch airline-5, which loops after half a minute, and the forecaster, which is surer than it is right."
+    )?;
+    writeln!(out, "Ctrl-C ends the demo.")?;
     out.flush()
 }
 
