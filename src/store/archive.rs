@@ -110,13 +110,14 @@ impl Archive {
         Ok(None)
     }
 
-    /// Puts a copy of this key in the place of `meta:latest`. What stood there is kept: a state as a snapshot, the rest
-    /// aside. `false`: the key is gone.
+    /// Puts a copy of this key in the place of `meta:latest`, once what stood there is kept aside: the name under which
+    /// it is, if there was anything.
     ///
     /// # Errors
     /// When Redis cannot be asked.
-    pub async fn restore(&mut self, key: &str, now: Timestamp) -> Result<bool, Fault> {
-        self.backend.keep_latest(now).await?;
-        self.backend.replace(keys::LATEST, key).await
+    pub async fn restore(&mut self, key: &str, now: Timestamp) -> Result<Option<String>, Fault> {
+        let kept = self.backend.keep_latest(now).await?;
+        let replaced = self.backend.replace(keys::LATEST, key).await?;
+        if replaced { Ok(kept) } else { Err(Fault::Other) }
     }
 }

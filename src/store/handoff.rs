@@ -138,4 +138,14 @@ impl Inlet {
     pub(super) async fn ended(&mut self) {
         while self.parcels.recv().await.is_some() {}
     }
+
+    #[cfg(test)]
+    pub(super) fn ask(&self, ask: Ask) {
+        self.asked.store(ask as u8, Ordering::Release);
+    }
+
+    #[cfg(test)]
+    pub(super) fn try_next(&mut self) -> Option<Parcel> {
+        self.parcels.try_recv().ok()
+    }
 }

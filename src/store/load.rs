@@ -178,28 +178,12 @@ impl Backend {
         Ok(moved?.then_some(kept))
     }
 
-    /// Keeps what `meta:latest` holds before it is overwritten: a state as a snapshot of its moment, the rest aside.
-    pub(super) async fn keep_latest(&mut self, now: Timestamp) -> Result<(), Fault> {
-        let unfit = match self.look(keys::LATEST).await? {
-            Held::Nothing => return Ok(()),
-            Held::Other => Unfit::Type,
-            Held::Text(text) => match parse(text).await {
-                Ok(Document { meta, .. }) => {
-                    let snapshot = keys::snapshot(meta.at);
-                    // Where there is a snapshot of that moment, it is that very state.
-                    self.copy(keys::LATEST, &snapshot).await?;
-                    tracing::warn!(
-                        snapshot,
-                        epoch = meta.epoch,
-                        beat = meta.beat,
-                        "a state of another process stood in meta:latest: kept as a snapshot"
-                    );
-                    return Ok(());
-                }
-                Err(unfit) => unfit,
-            },
-        };
-        self.quarantine(keys::LATEST, now, &unfit).await.map(|_| ())
+    /// Copies what `meta:latest` holds, whatever that is, to where it is never overwritten or pruned. `None`: nothing is
+    /// there any more.
+    pub(super) async fn keep_latest(&mut self, now: Timestamp) -> Result<Option<String>, Fault> {
+        let kept = keys::quarantine(keys::LATEST, now);
+        let copied = self.copy(keys::LATEST, &kept).await?;
+        Ok(copied.then_some(kept))
     }
 }
 

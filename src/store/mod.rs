@@ -4,9 +4,10 @@
 //! in between is merged, the latest wins. No beat ever waits for it. A breaker stands in front; while Redis is away,
 //! slow, read-only, full or flushed the state lives in this process, and it is written back when Redis is well again.
 //!
-//! What is found in Redis and was not written by this process nor loaded by it is never overwritten: what is valid is
-//! kept as a snapshot, the rest is moved to `meta:quarantine:*`. That is the rule for a Redis that was away when the
-//! process started, too: the state found there later is kept as a snapshot, from which `restore` brings it back.
+//! What is found in `meta:latest` and was neither written by this process nor loaded by it is never lost: before it is
+//! overwritten it is copied to `meta:quarantine:*`, which nothing here overwrites or prunes. That is the rule for a Redis
+//! that was away when the process started, too. What the process has learned since goes on; the earlier state is found
+//! there, and `restore` brings it back. To take it over in mid-life would silently drop what was accepted meanwhile.
 //!
 //! Writes carry the process's epoch, a number taken from a counter in Redis at the start, and are refused once a newer
 //! process has taken a higher one. A process that could take none (no Redis, or none configured) uses the seconds since

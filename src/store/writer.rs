@@ -102,7 +102,13 @@ impl Store {
     }
 
     /// Writes a document once, with a snapshot where one is due, and takes in how that went.
-    async fn put(&mut self, document: &[u8], at: Timestamp, beat: u64, permit: Option<Permit>) -> Result<(), Fault> {
+    pub(super) async fn put(
+        &mut self,
+        document: &[u8],
+        at: Timestamp,
+        beat: u64,
+        permit: Option<Permit>,
+    ) -> Result<(), Fault> {
         let began = Instant::now();
         let due = self.last_snapshot.is_none_or(|last| last.elapsed() >= self.snapshots.interval);
         let snapshot = due.then(|| keys::snapshot(at));
@@ -139,8 +145,10 @@ impl Store {
         let mut write = Write { epoch: self.epoch, document, over: self.over, snapshot };
         let mut written = self.backend.write(write).await?;
         if written == Written::Occupied {
-            self.backend.keep_latest((self.clock)()).await?;
-            write.over = Over::All;
+            if let Some(kept) = self.backend.keep_latest((self.clock)()).await? {
+                tracing::warn!(kept, "meta:latest held what this process neither wrote nor loaded: kept aside");
+                write.over = Over::All;
+            }
             written = self.backend.write(write).await?;
         }
         match written {

@@ -9,5 +9,6 @@
 )]
 
 mod first;
+mod store;
 mod structure;
 mod support;
