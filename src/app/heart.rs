@@ -32,12 +32,17 @@ impl Beating {
         let Self { config, engine, inbox, outbox, wiring, metrics, store, mut handoff } = self;
         let dropped = metrics.ws_backpressure_drops_total.clone();
         let facts = move || (store.now(), ClientFacts { dropped: dropped.get() });
+        let mut outbox = ToHub(outbox);
+        if engine.meta().beat > 0 {
+            // Beats tell what changed; what was loaded is told first. There is room, since nothing was sent yet.
+            let _ = outbox.offer(Sanitizer::whole(&engine));
+        }
         let heart = Heart {
             config,
             engine,
             sanitizer: Sanitizer::default(),
             inbox: Queue(inbox),
-            outbox: ToHub(outbox),
+            outbox,
             facts,
             metrics,
             after: Box::new(move |engine, beat| handoff.offer(engine, beat)),

@@ -24,10 +24,10 @@ pub struct Args {
     #[arg(long, value_name = "latest|KEY", group = "what")]
     pub from: Option<String>,
     /// Say what would be done, and do nothing
-    #[arg(long, requires = "from")]
+    #[arg(long, conflicts_with = "list")]
     pub dry_run: bool,
     /// Replace meta:latest even where it is valid and newer; it is kept aside
-    #[arg(long, requires = "from")]
+    #[arg(long, conflicts_with = "list")]
     pub force: bool,
 }
 

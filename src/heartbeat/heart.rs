@@ -79,6 +79,8 @@ where
         let mut held_back: Option<Box<PublicBeat>> = None;
         let mut deadline = start + interval;
         let mut analysis = None;
+        // Those of a state that was loaded.
+        self.count_insights();
         loop {
             let stopping = match stop.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Err(RecvTimeoutError::Timeout) => false,
@@ -130,6 +132,14 @@ where
         }
     }
 
+    fn count_insights(&self) {
+        self.metrics.insights_open.reset();
+        for insight in self.engine.insights() {
+            let labels = [insight.kind.as_str(), insight.severity.as_str()];
+            self.metrics.insights_open.with_label_values(&labels).inc();
+        }
+    }
+
     fn count(&self, beat: &Beat, pulse: &Pulse, took: Duration) {
         let metrics = &self.metrics;
         metrics.heartbeat_beats_total.inc();
@@ -143,11 +153,7 @@ where
             tracing::warn!(missed = pulse.missed, lateness_ms = pulse.lateness.as_secs_f64() * 1e3, "beats missed");
         }
         if !beat.insights.is_empty() {
-            metrics.insights_open.reset();
-            for insight in self.engine.insights() {
-                let labels = [insight.kind.as_str(), insight.severity.as_str()];
-                metrics.insights_open.with_label_values(&labels).inc();
-            }
+            self.count_insights();
         }
         for change in &beat.insights {
             if let InsightChange::Resolved(insight) = change {

@@ -81,7 +81,7 @@ async fn full() {
 
 #[tokio::test]
 async fn unable_to_write_to_its_disk() {
-    let mut redis = Redis::start_with(&["--save", "3600 1"]).await;
+    let mut redis = Redis::start_with(&["--save", "3600 1", "--enable-protected-configs", "yes"]).await;
     let gone = redis.directory.path().join("gone");
     let trial = Trial::start(&[("redis__url", &redis.url())]).await;
     let fault = Fault {
