@@ -105,10 +105,15 @@ async fn restore(
         return line(out, "it is what a start loads: there is nothing to restore");
     }
     let latest = archive.examine(Archive::LATEST).await.map_err(failed)?;
+    let mut epoch = state.epoch;
     if let Some(Entry { key: latest, state: Ok(there), .. }) = &latest {
         line(out, &told(latest, there, now))?;
+        epoch = epoch.max(there.epoch);
         if there.age(now) < ALIVE {
-            line(out, "a daemon seems to be running: stop it first, since it writes its own state over this one")?;
+            line(
+                out,
+                "a daemon seems to be running: better stop it first; after this it keeps its state in memory alone",
+            )?;
         }
         if (there.epoch, there.beat) > (state.epoch, state.beat) && !args.force {
             return Err(Failure::run(format!("{latest} is valid and newer: --force replaces it, and keeps it aside")));
@@ -117,7 +122,7 @@ async fn restore(
     if args.dry_run {
         return line(out, "valid; nothing was changed (--dry-run)");
     }
-    let kept = archive.restore(key, now).await.map_err(failed)?;
+    let kept = archive.restore(key, epoch, now).await.map_err(failed)?;
     if let Some(kept) = kept {
         line(out, &format!("what stood there is kept as {kept}"))?;
     }

@@ -111,11 +111,13 @@ impl Archive {
     }
 
     /// Puts a copy of this key in the place of `meta:latest`, once what stood there is kept aside: the name under which
-    /// it is, if there was anything.
+    /// it is, if there was anything. Before that it takes an epoch past `epoch`, the highest of the states concerned: a
+    /// daemon that still runs is fenced off, and the next start takes an epoch that was never used.
     ///
     /// # Errors
-    /// When Redis cannot be asked.
-    pub async fn restore(&mut self, key: &str, now: Timestamp) -> Result<Option<String>, Fault> {
+    /// When Redis cannot be asked, or the key is gone.
+    pub async fn restore(&mut self, key: &str, epoch: u64, now: Timestamp) -> Result<Option<String>, Fault> {
+        self.backend.next_epoch(epoch).await?;
         let kept = self.backend.keep_latest(now).await?;
         let replaced = self.backend.replace(keys::LATEST, key).await?;
         if replaced { Ok(kept) } else { Err(Fault::Other) }

@@ -20,6 +20,8 @@ impl Store {
     const REST: u32 = 19;
     /// What sending a byte costs in processor time, copies and the socket together, as a generous estimate.
     const SENDING: Duration = Duration::from_nanos(1);
+    /// Rest after a write that is refused for what it is.
+    const REST_IN_VAIN: Duration = Duration::from_secs(1);
     /// Pause between two tries of the last write.
     const RETRY_LAST: Duration = Duration::from_millis(50);
 
@@ -64,7 +66,12 @@ impl Store {
             let written = self.put(&document, scroll.at, scroll.beat, Some(permit)).await;
             ask = if written.is_ok() { Ask::Change } else { Ask::Now };
             drop(document);
-            if rest(cost * Self::REST, &mut inlet).await.is_break() {
+            let least = match written {
+                // No next beat changes that.
+                Err(Fault::Fenced | Fault::TooLarge) => Self::REST_IN_VAIN,
+                _ => Duration::ZERO,
+            };
+            if rest(least.max(cost * Self::REST), &mut inlet).await.is_break() {
                 return self;
             }
         }

@@ -74,8 +74,15 @@ async fn an_older_state_is_restored_by_force_alone() {
     let daemon = Daemon::start(&[("redis__url", &redis.url())]).await;
     let body = daemon.state_when("the store", |state| state["store"]["mode"] == "redis").await;
     assert!((100..300).contains(&body["beat"].as_u64().unwrap()), "{}", body["beat"]);
+    assert!(body["epoch"].as_u64().unwrap() > 3, "an epoch is never used twice");
     let (code, out, _) = restore(&redis, &["--from", &aside[0]]).await;
     assert!(code == 1 && out.contains("a daemon seems to be running"), "{out}");
+
+    // Should it run nevertheless, it is fenced off: what was restored stays.
+    assert_eq!(restore(&redis, &["--from", &aside[0], "--force"]).await.0, 0);
+    daemon.state_when("the fence", |state| state["store"]["mode"] == "memory").await;
+    assert!(daemon.metric("store_writes_total{outcome=\"fenced\"}").await > 0.0);
+    assert_eq!(redis.latest().await["beat"], 300);
 }
 
 #[tokio::test]
