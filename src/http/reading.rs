@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -41,9 +42,10 @@ fn matches(headers: &HeaderMap, etag: &str) -> bool {
 /// `GET /v1/agents/{agent}/advice`. An agent's name may hold slashes, encoded or not.
 pub(super) async fn agent(
     State(services): State<Arc<Services>>,
-    Path(rest): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let Path(rest) = path.map_err(|_| Problem::not_found())?;
     let agent = rest.strip_suffix("/advice").ok_or_else(Problem::not_found)?;
     if !matches!(request.method().as_str(), "GET" | "HEAD") {
         return Err(allow("GET,HEAD"));

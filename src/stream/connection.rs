@@ -71,10 +71,10 @@ enum Woken {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn new(streams: Arc<Streams>, wire: Wire<S>, session: Session, place: Place) -> Self {
+    pub(super) fn new(streams: Arc<Streams>, wire: Wire<S>, session: Session, place: Place) -> Box<Self> {
         let now = Instant::now();
         let hub = Arc::clone(&streams.hub);
-        let mut connection = Self {
+        let mut connection = Box::new(Self {
             wire,
             place,
             news: hub.subscribe(),
@@ -95,13 +95,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             abuse: Abuse::default(),
             session,
             streams,
-        };
+        });
         connection.hello();
         connection
     }
 
     /// Runs until the stream ends, then ends the connection. Returns why, where the client was told.
-    pub(super) async fn run(mut self) -> Option<Close> {
+    pub(super) async fn run(mut self: Box<Self>) -> Option<Close> {
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
         let fault = loop {
@@ -141,7 +141,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Fault::Gone => None,
         };
         let linger = self.streams.settings.linger;
-        self.wire.finish(close, linger).await;
+        // The stream keeps its place until its connection is gone.
+        let Self { wire, place: _place, .. } = *self;
+        wire.finish(close, linger).await;
         close
     }
 

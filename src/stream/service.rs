@@ -45,11 +45,17 @@ pub struct Streams {
 impl Streams {
     /// Runs a stream on an open WebSocket until it ends and the connection with it. The caller spawns this, one task
     /// each. Returns the code that the client was closed with; `None` when the client left.
-    pub async fn run<S>(self: Arc<Self>, wire: Wire<S>, session: Session, place: Place) -> Option<Close>
+    pub fn run<S>(
+        self: Arc<Self>,
+        wire: Wire<S>,
+        session: Session,
+        place: Place,
+    ) -> impl Future<Output = Option<Close>> + use<S>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        Connection::new(self, wire, session, place).run().await
+        // Made here and boxed, so that no future of the callers has to have room for all of it.
+        Connection::new(self, wire, session, place).run()
     }
 
     /// Closes an open WebSocket that gets no stream.

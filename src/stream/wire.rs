@@ -35,6 +35,10 @@ pub struct Wire<S> {
     started: bool,
     /// Whether the socket was full when last written to.
     blocked: bool,
+    /// Bytes read since the last message, and the most of them: fragments may be as small as the peer likes, and it is
+    /// their headers that cost.
+    unclaimed: usize,
+    max_unclaimed: usize,
 }
 
 /// What happened on the wire.
@@ -85,7 +89,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             [] => WebSocketContext::new(Role::Server, Some(config)),
             _ => WebSocketContext::from_partially_read(read_ahead.to_vec(), Role::Server, Some(config)),
         };
-        Self { io, context, control: Vec::new(), frame: Bytes::new(), started: false, blocked: false }
+        let max_unclaimed = 2 * max_message + 64 * 1024;
+        let (control, frame) = (Vec::new(), Bytes::new());
+        Self { io, context, control, frame, started: false, blocked: false, unclaimed: 0, max_unclaimed }
     }
 
     /// Whether a frame is in flight.
@@ -124,11 +130,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if !read {
             return Poll::Pending;
         }
-        let mut side = Side { io: &mut self.io, control: &mut self.control, cx };
+        let unclaimed = &mut self.unclaimed;
+        let mut side = Side { io: &mut self.io, control: &mut self.control, unclaimed, max: self.max_unclaimed, cx };
         let message = match self.context.read(&mut side) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
             message => message,
         };
+        *side.unclaimed = 0;
         if matches!(message, Ok(Message::Ping(_) | Message::Close(_))) {
             // The answer is queued within; what does not fit now goes with the next.
             let _ = self.context.flush(&mut side);
@@ -142,6 +150,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => Event::Fault(Fault::Told(Close::TooBig)),
             Err(Error::Utf8(_)) => Event::Fault(Fault::Told(Close::NotUtf8)),
             Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Event::Fault(Fault::Gone),
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::QuotaExceeded => {
+                Event::Fault(Fault::Told(Close::Policy))
+            }
             Err(Error::Protocol(_)) => Event::Fault(Fault::Told(Close::Protocol)),
             Err(_) => Event::Fault(Fault::Gone),
         })
@@ -206,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 poll_fn(|cx| self.poll_write(cx)).await?;
             }
             poll_fn(|cx| Pin::new(&mut self.io).poll_shutdown(cx)).await?;
-            let mut waste = [0u8; 1024];
+            let mut waste = vec![0u8; 1024];
             loop {
                 let mut waste = ReadBuf::new(&mut waste);
                 poll_fn(|cx| Pin::new(&mut self.io).poll_read(cx, &mut waste)).await?;
@@ -224,14 +235,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 struct Side<'a, 'b, S> {
     io: &'a mut S,
     control: &'a mut Vec<u8>,
+    unclaimed: &'a mut usize,
+    max: usize,
     cx: &'a mut Context<'b>,
 }
 
 impl<S: AsyncRead + Unpin> Read for Side<'_, '_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if *self.unclaimed > self.max {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
         let mut buffer = ReadBuf::new(buffer);
         match Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer) {
-            Poll::Ready(result) => result.map(|()| buffer.filled().len()),
+            Poll::Ready(result) => result.map(|()| {
+                *self.unclaimed += buffer.filled().len();
+                buffer.filled().len()
+            }),
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
@@ -248,5 +267,71 @@ impl<S> Write for Side<'_, '_, S> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio_tungstenite::WebSocketStream;
+
+    use super::*;
+    use crate::domain::Timestamp;
+    use crate::sanitize::Position;
+    use crate::stream::Frame;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_comes_between_the_parts_of_a_frame() {
+        let (ours, theirs) = tokio::io::duplex(64);
+        let mut wire = Wire::new(ours, &[], 1_000);
+        let mut client = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
+        client.send(Message::Ping(vec![7].into())).await.unwrap();
+        let frame = Frame::state(Position::default(), Timestamp::EPOCH, "x".repeat(500));
+        wire.put(frame.bytes().clone());
+        let first = poll_fn(|cx| wire.poll_event(cx, true)).await;
+        assert!(matches!(first, Event::Took { frame_done: false, .. }), "{first:?}");
+        let second = poll_fn(|cx| wire.poll_event(cx, true)).await;
+        assert!(matches!(second, Event::Received(Incoming::Ping)), "it is heard while the frame is stuck: {second:?}");
+        wire.ping();
+        let finished = wire.finish(Some(Close::Expired), Duration::from_secs(5));
+        let received = async {
+            let mut received = Vec::new();
+            while let Some(Ok(message)) = client.next().await {
+                received.push(message);
+            }
+            drop(client);
+            received
+        };
+        let (received, ()) = tokio::join!(received, finished);
+        let [Message::Text(text), Message::Pong(pong), Message::Ping(_), Message::Close(Some(close))] = &received[..]
+        else {
+            panic!("{received:?}")
+        };
+        assert_eq!(text.len() + 4, frame.bytes().len());
+        assert_eq!(&pong[..], [7]);
+        assert_eq!((u16::from(close.code), &*close.reason), (4401, "token expired"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_sends_pings_and_takes_nothing_costs_a_bounded_memory() {
+        let (ours, theirs) = tokio::io::duplex(256);
+        let mut wire = Wire::new(ours, &[], 1_000);
+        let mut client = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
+        let pings = tokio::spawn(async move {
+            for _ in 0..10_000 {
+                client.send(Message::Ping(vec![1; 100].into())).await.unwrap();
+            }
+            client
+        });
+        let mut heard = 0;
+        while heard < 10_000 {
+            match poll_fn(|cx| wire.poll_event(cx, true)).await {
+                Event::Received(Incoming::Ping) => heard += 1,
+                Event::Took { .. } => {}
+                other => panic!("{other:?}"),
+            }
+            assert!(wire.control.len() <= MAX_CONTROL + 256);
+        }
+        drop(pings.await.unwrap());
     }
 }

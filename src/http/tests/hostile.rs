@@ -12,6 +12,8 @@ async fn a_header_that_never_ends_is_cut_off() {
     assert!(matches!(slow.status, 0 | 408), "{slow:?}");
     let half_open = server.exchange(b"").await;
     assert_eq!(half_open.status, 0);
+    let idle = server.exchange(b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    assert_eq!(idle.status, 200, "and then it is closed");
     let long = format!("GET /livez HTTP/1.1\r\nHost: test\r\nX: {}", "x".repeat(1_000_000));
     let answer = server.exchange(long.as_bytes()).await;
     assert!(matches!(answer.status, 431 | 0), "{answer:?}");
@@ -129,4 +131,16 @@ async fn a_fragmented_message_over_the_limit_closes() {
         }
     }
     assert_eq!(socket.close_code().await, 1009);
+}
+
+#[tokio::test]
+async fn a_message_of_endless_empty_fragments_closes() {
+    let server = Server::start().await;
+    let mut socket = server.open_with(&token("metacog.stream")).await.unwrap();
+    socket.frame().await;
+    // Text, not final, then continuations, not final: masked, and empty.
+    let mut bytes = vec![0x01, 0x80, 0, 0, 0, 0];
+    bytes.extend_from_slice(&[0x00, 0x80, 0, 0, 0, 0].repeat(100_000));
+    let _ = socket.socket.get_mut().write_all(&bytes).await;
+    assert_eq!(socket.close_code().await, 1008);
 }

@@ -54,7 +54,7 @@ async fn advice_is_for_agents_and_dashboards() {
         assert_eq!(answer.json(), json!({"advice": "verify", "because": ["overconfident"], "beat": 9}));
     }
     server.get("/v1/agents/nobody/advice", &token("metacog.stream")).await.is_problem(404, "unknown-agent");
-    server.get("/v1/agents/%FF%00/advice", &token("metacog.stream")).await;
+    server.get("/v1/agents/%FF%00/advice", &token("metacog.stream")).await.is_problem(404, "not-found");
     server.get("/v1/agents/a/advices", &token("metacog.stream")).await.is_problem(404, "not-found");
     server.get("/v1/agents/a%2F1/advice", &token("metrics.read")).await.is_problem(403, "forbidden");
     let answer = server.request("DELETE", "/v1/agents/a/advice", &[], b"").await;

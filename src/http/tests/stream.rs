@@ -149,3 +149,17 @@ async fn draining_closes_streams_and_takes_no_new_ones() {
     assert_eq!(code, 1012);
     server.open_with(&token("metacog.stream")).await.err().unwrap().is_problem(503, "unavailable");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_connects_with_one_token_one_gets_through() {
+    let server = Arc::new(Server::start().await);
+    let token = token("metacog.stream");
+    let mut connects = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (server, token) = (Arc::clone(&server), token.clone());
+        connects.spawn(async move { server.open_with(&token).await.map_err(|answer| answer.status) });
+    }
+    let outcomes = connects.join_all().await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Err(401))).count(), 49);
+}
