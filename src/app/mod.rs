@@ -66,7 +66,8 @@ pub struct App {
     beats: mpsc::Receiver<PublicBeat>,
     beating: Beating,
     metrics: Metrics,
-    tasks: TaskTracker,
+    /// One task for each connection and each stream.
+    connections: TaskTracker,
     logs: Logs,
     reload: Reload,
 }
@@ -100,7 +101,7 @@ impl App {
         let (outbox, beats) = mpsc::channel(BEATS_AHEAD);
         let hub = Arc::new(Hub::new(HISTORY));
         let readiness = Arc::new(Readiness::default());
-        let tasks = TaskTracker::new();
+        let connections = TaskTracker::new();
         let (pulse, wiring) = heartbeat::PulseWatch::new(Instant::now(), config.heart.interval);
         let services = Services::new(Parts {
             config: config.server.clone(),
@@ -114,7 +115,7 @@ impl App {
             readiness: Arc::clone(&readiness),
             metrics: metrics.clone(),
             clock: Arc::new(clock::now),
-            tasks: tasks.clone(),
+            tasks: connections.clone(),
         });
         let engine = Engine::new(config.engine(), 1);
         let beating = Beating { config: config.heart, engine, inbox, outbox, wiring, metrics: metrics.clone() };
@@ -129,7 +130,7 @@ impl App {
             beats,
             beating,
             metrics,
-            tasks,
+            connections,
             logs,
             reload,
         })
@@ -141,7 +142,7 @@ impl App {
     /// # Errors
     /// When the heart cannot be started, or stops by itself.
     pub async fn run(self, mut signals: Signals) -> Result<(), Error> {
-        let Self { shutdown, listener, server, services, hub, beats, beating, tasks, readiness, .. } = self;
+        let Self { shutdown, listener, server, services, hub, beats, beating, connections, readiness, .. } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
         let registry = Arc::clone(&services.streams().registry);
         let (stop_heart, stopped) = std_mpsc::channel();
@@ -154,10 +155,11 @@ impl App {
         })?;
 
         let closing = CancellationToken::new();
+        let tasks = TaskTracker::new();
         let feeding = Arc::clone(&hub);
         let fed = tasks.spawn(async move { feeding.run(beats, CancellationToken::new()).await });
-        let (router, accepting, connections) = (http::router(services), closing.clone(), tasks.clone());
-        tasks.spawn(async move { http::serve(listener, router, &server, accepting, &connections).await });
+        let (router, accepting, served) = (http::router(services), closing.clone(), connections.clone());
+        tasks.spawn(async move { http::serve(listener, router, &server, accepting, &served).await });
         tasks.spawn(
             closing
                 .clone()
@@ -188,14 +190,9 @@ impl App {
             let window = shutdown.drain.min(shutdown.grace - last_steps * 2);
             registry.drain(window, last_steps, rand::random::<f64>).await;
             closing.cancel();
-            tasks.close();
             // The heart goes on while requests are answered, and stops when there is nobody left to fold for.
-            let requests = async {
-                while tasks.len() > 1 {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-            };
-            let _ = tokio::time::timeout(last_steps, requests).await;
+            connections.close();
+            let _ = tokio::time::timeout(last_steps, connections.wait()).await;
             drop(stop_heart);
             // It ends the hub's task, too: nobody is left to send beats.
             let _ = ended.await;

@@ -33,6 +33,9 @@ pub trait Outbox: Send {
     fn offer(&mut self, beat: PublicBeat) -> Result<(), Box<PublicBeat>>;
 }
 
+/// Called after each beat, on the heart's thread; must not block.
+pub type After = Box<dyn FnMut(&mut Engine, &Beat) + Send>;
+
 /// The heart and all it works on.
 pub struct Heart<I, O, F> {
     /// How it beats.
@@ -49,8 +52,8 @@ pub struct Heart<I, O, F> {
     pub facts: F,
     /// What it counts in.
     pub metrics: Metrics,
-    /// Told after each beat, on the heart's thread; must not block.
-    pub after: Box<dyn FnMut(&mut Engine, &Beat) + Send>,
+    /// Told what each beat changed.
+    pub after: After,
 }
 
 impl<I, O, F> Heart<I, O, F>
