@@ -2,6 +2,7 @@
 
 mod first;
 mod hostile_http;
+mod hostile_stream;
 mod ingest;
 mod otel;
 mod structure;
