@@ -6,5 +6,6 @@ mod hostile_http;
 mod hostile_stream;
 mod ingest;
 mod otel;
+mod sanitizer;
 mod structure;
 mod support;
