@@ -24,10 +24,13 @@ pub struct Exposition {
 }
 
 impl Format {
-    /// The format that an `Accept` header asks for. Weights are not compared: whoever names OpenMetrics can read it.
+    /// The format that an `Accept` header asks for (RFC 9110, section 12.5.1): OpenMetrics where it is named and weighs
+    /// no less than the other.
     pub fn accepted(accept: Option<&str>) -> Self {
-        match accept {
-            Some(accept) if accept.contains("application/openmetrics-text") => Self::OpenMetrics,
+        let open_metrics = weight(accept, "application/openmetrics-text");
+        let prometheus = weight(accept, "text/plain").unwrap_or(0.0);
+        match open_metrics {
+            Some(weight) if weight > 0.0 && weight >= prometheus => Self::OpenMetrics,
             _ => Self::Prometheus,
         }
     }
@@ -54,6 +57,18 @@ impl Format {
             }
         }
     }
+}
+
+/// The largest weight with which an `Accept` header names a type; `None` when it does not.
+fn weight(accept: Option<&str>, wanted: &str) -> Option<f64> {
+    let ranges = accept.unwrap_or_default().split(',').filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let named = parts.next()?.eq_ignore_ascii_case(wanted);
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        // What cannot be read counts as not given.
+        named.then(|| weight.and_then(|weight| weight.parse().ok()).unwrap_or(1.0))
+    });
+    ranges.reduce(f64::max)
 }
 
 /// One family in OpenMetrics, in which a counter's family has no `_total` and its samples have.
@@ -143,5 +158,10 @@ mod tests {
         assert_eq!(Format::accepted(None), Format::Prometheus);
         assert_eq!(Format::accepted(Some("text/plain;version=0.0.4")), Format::Prometheus);
         assert_eq!(Format::accepted(Some("application/openmetrics-text;version=1.0.0,*/*;q=0.1")), Format::OpenMetrics);
+        // What Prometheus 2 sends, then one that would rather have plain text, and one that has no use for the other.
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        assert_eq!(Format::accepted(Some(prometheus)), Format::OpenMetrics);
+        assert_eq!(Format::accepted(Some("text/plain, application/openmetrics-text; q=0.4")), Format::Prometheus);
+        assert_eq!(Format::accepted(Some("application/openmetrics-text;q=0")), Format::Prometheus);
     }
 }
