@@ -50,7 +50,8 @@ impl Format {
             Self::OpenMetrics => {
                 let mut body = String::new();
                 for family in families {
-                    open_metrics(family, &mut body);
+                    let taken = |name: &str| families.iter().any(|other| other.name() == name);
+                    open_metrics(family, taken, &mut body);
                 }
                 body.push_str("# EOF\n");
                 Exposition { content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8", body }
@@ -71,14 +72,18 @@ fn weight(accept: Option<&str>, wanted: &str) -> Option<f64> {
     ranges.reduce(f64::max)
 }
 
-/// One family in OpenMetrics, in which a counter's family has no `_total` and its samples have.
-fn open_metrics(family: &MetricFamily, out: &mut String) {
+/// One family in OpenMetrics, in which a counter's family has no `_total` and its samples have. Where that name is
+/// `taken` by another family (`ws_connections`), the counter goes by its full name, of no known type.
+fn open_metrics(family: &MetricFamily, taken: impl Fn(&str) -> bool, out: &mut String) {
     let kind = family.get_field_type();
-    let (word, base) = match kind {
-        MetricType::COUNTER => ("counter", family.name().strip_suffix("_total").unwrap_or(family.name())),
-        MetricType::HISTOGRAM => ("histogram", family.name()),
-        MetricType::GAUGE => ("gauge", family.name()),
-        MetricType::SUMMARY | MetricType::UNTYPED => ("unknown", family.name()),
+    let (word, base, suffix) = match kind {
+        MetricType::COUNTER => match family.name().strip_suffix("_total") {
+            Some(base) if !taken(base) => ("counter", base, "_total"),
+            _ => ("unknown", family.name(), ""),
+        },
+        MetricType::HISTOGRAM => ("histogram", family.name(), ""),
+        MetricType::GAUGE => ("gauge", family.name(), ""),
+        MetricType::SUMMARY | MetricType::UNTYPED => ("unknown", family.name(), ""),
     };
     // Writing to a String cannot fail.
     let _ = writeln!(out, "# TYPE {base} {word}");
@@ -86,7 +91,7 @@ fn open_metrics(family: &MetricFamily, out: &mut String) {
     for metric in family.get_metric() {
         let labels = metric.get_label();
         match kind {
-            MetricType::COUNTER => sample(out, base, "_total", labels, None, metric.get_counter().get_value()),
+            MetricType::COUNTER => sample(out, base, suffix, labels, None, metric.get_counter().get_value()),
             MetricType::GAUGE => sample(out, base, "", labels, None, metric.get_gauge().get_value()),
             MetricType::HISTOGRAM => {
                 let histogram = metric.get_histogram();
@@ -132,6 +137,7 @@ mod tests {
         metrics.heartbeat_beats_total.inc();
         metrics.metacog_analysis_latency_ms.observe(0.3);
         metrics.observations_total.with_label_values(&["native", "claim"]).inc_by(3);
+        metrics.ws_connections_total.with_label_values(&["accepted"]).inc();
         format.render(&metrics.gather()).body
     }
 
@@ -151,6 +157,11 @@ mod tests {
         assert!(text.contains("metacog_analysis_latency_ms_bucket{le=\"0.5\"} 1.0\n"));
         assert!(text.contains("metacog_analysis_latency_ms_bucket{le=\"+Inf\"} 1.0\n"));
         assert!(text.ends_with("# EOF\n"));
+        // No two families of one name.
+        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        let mut seen = std::collections::HashSet::new();
+        names.for_each(|name| assert!(seen.insert(name.to_owned()), "{name} twice"));
+        assert!(text.contains("\nws_connections_total{outcome=\"accepted\"} 1.0\n"));
     }
 
     #[test]
