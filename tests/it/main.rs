@@ -1,5 +1,6 @@
 //! The daemon as a black box: real processes, real sockets.
 
+mod auth;
 mod first;
 mod hostile_http;
 mod hostile_stream;
