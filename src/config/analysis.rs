@@ -21,6 +21,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
         ("analysis.drift.warning_size", config.drift.warning_size),
         ("analysis.drift.critical_size", config.drift.critical_size),
         ("analysis.load.context_fill", config.load.context_fill),
+        ("analysis.load.budget_warning", config.load.budget_warning),
         ("analysis.load.release", config.load.release),
         ("analysis.vitals.skewed_share", config.vitals.skewed_share),
         ("analysis.vitals.overrun_share", config.vitals.overrun_share),
@@ -48,6 +49,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     ] {
         problems.number(key, value, 0.0..=1e15);
     }
+    problems.duration("analysis.load.burn_horizon", config.load.burn_horizon, moments.clone());
     problems.duration("analysis.progress.min_stall", config.progress.min_stall, moments.clone());
     problems.duration("analysis.progress.min_stall_unpaced", config.progress.min_stall_unpaced, moments.clone());
     problems.duration("analysis.progress.inactive", config.progress.inactive, moments.clone());

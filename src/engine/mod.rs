@@ -7,8 +7,10 @@
 mod advice;
 mod agent;
 mod config;
+mod damping;
 mod document;
 mod insights;
+mod links;
 mod meta;
 mod reflection;
 mod roster;
@@ -21,6 +23,7 @@ use std::time::Duration;
 
 pub use agent::{AgentState, Note, Session};
 pub use config::Config;
+pub use damping::Damper;
 pub use document::{Document, DocumentError, SCHEMA};
 pub use insights::{InsightBook, InsightChange};
 pub use meta::MetaState;
@@ -259,7 +262,7 @@ impl Engine {
         for kind in Vitals::KINDS {
             let assessment = vitals.assess(kind, &self.config.vitals);
             let words = |evidence: &_| reflection::content(kind, evidence, std::iter::empty());
-            self.beat.insights.extend(insights.carry_out(&occasion, own, kind, assessment, words));
+            self.beat.insights.extend(insights.carry_out(&occasion, own, None, kind, assessment, words));
         }
     }
 

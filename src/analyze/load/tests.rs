@@ -171,14 +171,38 @@ fn tokens_and_cost_are_counted_and_limited() {
     assert!((figures.cost.unwrap() - 3.0).abs() < 1e-9);
     assert!((figures.cost_per_hour.unwrap() - 36.0).abs() < 1e-9, "3 in a twelfth of an hour");
     assert_eq!(raised(&load, false, now, &config), None);
-    load.observe(&usage("a", now, 10, 1.01, None));
+    load.observe(&usage("a", now, 10, 0.21, None));
     let (severity, evidence) = raised(&load, false, now, &config).unwrap();
     assert_eq!(severity, Severity::Warning);
     assert_eq!(evidence.get(EvidenceKey::Budget), Some(&EvidenceValue::Number(4.0)));
-    load.observe(&usage("b", now, 10, 30.0, None));
-    assert_eq!(raised(&load, false, now, &config).unwrap().0, Severity::Critical);
+    load.observe(&usage("b", now, 10, 3.0, None));
+    assert_eq!(raised(&load, false, now, &config).unwrap().0, Severity::Warning, "6.21 of 10, 3.21 of 4");
+    load.observe(&usage("b", now, 10, 1.0, None));
+    assert_eq!(raised(&load, false, now, &config).unwrap().0, Severity::Critical, "4 of 4");
     let idle = now.plus(Duration::from_secs(1800));
     assert_eq!(load.assess(InsightKind::Overloaded, true, idle, &config), Assessment::Clear, "nothing runs any more");
+}
+
+#[test]
+fn a_budget_that_burns_too_fast_is_told_before_it_is_used_up() {
+    let config = Config { agent_budget: 10.0, ..Config::default() };
+    let mut load = Load::default();
+    let mut told = None;
+    // 6 an hour: after 40 minutes 4 is used up, and an hour later it would be 10.
+    for minute in 0..120 {
+        load.observe(&usage("a", at(minute * 60_000), 10, 0.1, None));
+        if let (None, Some((severity, evidence))) = (told, raised(&load, false, at(minute * 60_000), &config)) {
+            assert_eq!(severity, Severity::Warning);
+            assert!(evidence.get(EvidenceKey::CostPerHour).is_some());
+            told = Some(minute);
+        }
+    }
+    assert!((35..=42).contains(&told.unwrap()), "{told:?}");
+    assert_eq!(raised(&load, false, at(7_200_000), &config).unwrap().0, Severity::Critical, "all used up");
+    // A dear start alone says little.
+    let mut load = Load::default();
+    load.observe(&usage("a", at(0), 10, 1.0, None));
+    assert_eq!(raised(&load, false, at(0), &config), None);
 }
 
 #[test]
