@@ -2,9 +2,9 @@
 
 pub mod analyze;
 pub mod check_config;
-//pub mod demo;
+pub mod demo;
 pub mod replay;
-//pub mod serve;
+pub mod serve;
 pub mod token;
 
 use std::fmt;
@@ -26,9 +26,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon
-    //Serve(serve::Args),
+    Serve(serve::Args),
     /// Run the daemon on embedded defaults, fed with recorded agent runs
-    //Demo(demo::Args),
+    Demo(demo::Args),
     /// Mint a token
     Token(token::Args),
     /// Analyse recordings offline and print a report
@@ -77,8 +77,8 @@ pub fn run() -> Result<(), Failure> {
     let env = config::environment();
     let mut out = std::io::stdout().lock();
     match Cli::parse().command {
-        //Command::Serve(args) => serve::run(&args, env),
-        //Command::Demo(args) => demo::run(&args, &mut out),
+        Command::Serve(args) => serve::run(&args, env),
+        Command::Demo(args) => demo::run(&args, &mut out),
         Command::Token(args) => {
             let minted = token::run(&args, env, clock::now()).map_err(Failure::usage)?;
             minted.warnings.iter().for_each(|warning| eprintln!("{warning}"));

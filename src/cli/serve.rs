@@ -20,15 +20,21 @@ pub struct Args {
 ///
 /// # Errors
 /// With exit code 2 when the configuration is wrong, with 1 when the daemon cannot run.
-pub fn run(args: &Args, env: impl IntoIterator<Item = (String, String)>) -> Result<(), Failure> {
-    let config = Config::load(args.config.as_deref(), env).map_err(Failure::usage)?;
+pub fn run(args: &Args, env: Vec<(String, String)>) -> Result<(), Failure> {
+    let config = Config::load(args.config.as_deref(), env.iter().cloned()).map_err(Failure::usage)?;
     let keys = Keys::load(&config.auth).map_err(Failure::usage)?;
     let logs = Logs::install(config.log.format, &config.log.filter).map_err(Failure::usage)?;
+    let file = args.config.clone();
+    let reload = move || {
+        let config = Config::load(file.as_deref(), env.iter().cloned()).map_err(|error| error.to_string())?;
+        let keys = Keys::load(&config.auth).map_err(|error| error.to_string())?;
+        Ok((config, keys))
+    };
     runtime()?.block_on(async {
         let address = config.server.listen;
         let listener = tokio::net::TcpListener::bind(address).await;
         let listener = listener.map_err(|error| Failure::run(format!("cannot listen on {address}: {error}")))?;
-        let app = App::build(config, keys, listener, logs).await.map_err(Failure::run)?;
+        let app = App::build(config, keys, listener, logs, Box::new(reload)).map_err(Failure::run)?;
         app.run(Signals::install().map_err(Failure::run)?).await.map_err(Failure::run)
     })
 }

@@ -19,6 +19,9 @@ pub trait Inbox: Send {
 
     /// How many wait.
     fn waiting(&self) -> usize;
+
+    /// Takes no more from now on; what waits can still be drained.
+    fn close(&mut self);
 }
 
 /// Where sanitized beats go. Must not block.
@@ -29,6 +32,9 @@ pub trait Outbox: Send {
     /// The beat itself, when there is no room for it now.
     fn offer(&mut self, beat: PublicBeat) -> Result<(), Box<PublicBeat>>;
 }
+
+/// Called after each beat, on the heart's thread; must not block.
+pub type After = Box<dyn FnMut(&mut Engine, &Beat) + Send>;
 
 /// The heart and all it works on.
 pub struct Heart<I, O, F> {
@@ -46,8 +52,8 @@ pub struct Heart<I, O, F> {
     pub facts: F,
     /// What it counts in.
     pub metrics: Metrics,
-    /// Told after each beat, on the heart's thread; must not block.
-    pub after: Box<dyn FnMut(&mut Engine, &Beat) + Send>,
+    /// Told what each beat changed.
+    pub after: After,
 }
 
 impl<I, O, F> Heart<I, O, F>
@@ -85,6 +91,9 @@ where
             let next = deadline + interval * missed.saturating_add(1);
             wiring.beat(lateness, next);
 
+            if stopping {
+                self.inbox.close();
+            }
             let now = clock();
             let budget = if stopping { Duration::MAX } else { interval.mul_f64(self.config.budget) };
             self.fold(now, began, budget, &mut chunk);

@@ -8,5 +8,5 @@ mod heart;
 mod pulse;
 
 pub use config::Config;
-pub use heart::{Heart, Inbox, Outbox};
+pub use heart::{After, Heart, Inbox, Outbox};
 pub use pulse::{PulseWatch, Wiring};

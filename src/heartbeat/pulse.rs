@@ -38,9 +38,13 @@ impl PulseWatch {
 
     /// How late the heart is at `now`: the last beat's lateness, or how overdue the next one is, whichever is more.
     pub fn skew(&self, now: Instant) -> Duration {
+        self.overdue(now).max(Duration::from_nanos(self.0.lateness.load(Ordering::Acquire)))
+    }
+
+    /// How overdue the next beat is at `now`.
+    pub fn overdue(&self, now: Instant) -> Duration {
         let now = nanos(now.saturating_duration_since(self.0.origin));
-        let overdue = now.saturating_sub(self.0.due.load(Ordering::Acquire));
-        Duration::from_nanos(overdue.max(self.0.lateness.load(Ordering::Acquire)))
+        Duration::from_nanos(now.saturating_sub(self.0.due.load(Ordering::Acquire)))
     }
 
     /// Beats made by this process.

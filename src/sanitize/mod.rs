@@ -6,6 +6,8 @@
 mod record;
 mod sanitizer;
 mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 mod view;
 
 pub use sanitizer::Sanitizer;

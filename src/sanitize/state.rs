@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::record::{Leaf, Versioned};
-use super::view::{AgentLayout, InsightField, InsightLayout, PublicBeat, SystemLayout};
-use crate::domain::{AgentId, InsightId, Timestamp};
+use super::view::{AgentField, AgentLayout, InsightField, InsightLayout, PublicBeat, SystemLayout};
+use crate::domain::{Advice, AgentId, InsightId, Timestamp};
 
 /// Which beat of which leadership. Epochs only rise, and within one so do beats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
@@ -93,6 +93,20 @@ impl PublicState {
     /// How many agents there are.
     pub fn agents(&self) -> usize {
         self.agents.len()
+    }
+
+    /// What an agent should do next, and the kinds of its open insights; `None` when the agent is not known.
+    pub fn advice(&self, agent: &AgentId) -> Option<(&'static str, Vec<&'static str>)> {
+        let word = |leaf: Option<&Leaf>| match leaf {
+            Some(Leaf::Word(word)) => Some(*word),
+            _ => None,
+        };
+        let known = self.agents.get(agent)?;
+        let advice = word(known.record().get(AgentField::Advice)).unwrap_or(Advice::Continue.as_str());
+        let records = self.insights.values().map(Versioned::record);
+        let its =
+            records.filter(|record| matches!(record.get(InsightField::Agent), Some(Leaf::Agent(of)) if of == agent));
+        Some((advice, its.filter_map(|record| word(record.get(InsightField::Kind))).collect()))
     }
 
     /// Takes over a beat. Returns whether anything but the clock changed.

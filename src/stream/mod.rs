@@ -1,5 +1,30 @@
 //! Floor 4: the streams.
+//!
+//! Public beats go in at [`Hub::run`], which keeps the public state and wakes the streams; each stream, a task of its own
+//! that the caller spawns ([`Streams::run`]), asks the hub for the difference from the beat that its client was given
+//! last. So a client that is slow, or asked for few frames, costs one number and not a queue, and what many are told is
+//! encoded once and shared.
 
+mod abuse;
+mod backend;
+mod close;
 mod config;
+mod connection;
+mod filter;
+mod frame;
+mod hub;
+mod message;
+mod pace;
+mod registry;
+mod service;
+mod wire;
 
+pub use backend::{Backend, Refreshing, Renewal, Session};
+pub use close::Close;
 pub use config::Config;
+pub use filter::{Filter, Filters};
+pub use frame::Frame;
+pub use hub::{AdviceDocument, Document, Given, Hub, News};
+pub use registry::{Holder, NoPlace, Place, Registry};
+pub use service::{Settings, Streams};
+pub use wire::Wire;

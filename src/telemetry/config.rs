@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
+use super::LogFormat;
 use crate::setting::Problems;
 
 /// Section `log`.
@@ -8,25 +9,14 @@ use crate::setting::Problems;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// How a log event is written.
-    pub format: Format,
+    pub format: LogFormat,
     /// Which events are written, in the syntax of `tracing_subscriber::EnvFilter`.
     pub filter: String,
 }
 
-/// How a log event is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// One JSON object a line.
-    #[default]
-    Json,
-    /// For people.
-    Pretty,
-}
-
 impl Default for Config {
     fn default() -> Self {
-        Self { format: Format::default(), filter: "info".to_owned() }
+        Self { format: LogFormat::Auto, filter: "info".to_owned() }
     }
 }
 

@@ -53,10 +53,11 @@ impl Names {
         match value {
             Value::Array(items) => items.iter().for_each(|item| self.search(item)),
             Value::Object(object) => {
-                if object.get("key").and_then(Value::as_str).is_some_and(|key| Self::ATTRIBUTES.contains(&key)) {
-                    if let Some(name) = value.pointer("/value/stringValue") {
-                        self.add(name);
-                    }
+                let key = object.get("key").and_then(Value::as_str);
+                if let (Some(key), Some(name)) = (key, value.pointer("/value/stringValue"))
+                    && Self::ATTRIBUTES.contains(&key)
+                {
+                    self.add(name);
                 }
                 object.values().for_each(|inner| self.search(inner));
             }

@@ -40,7 +40,7 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     let round = Round::recorded().map_err(|error| Failure::run(format!("the recordings are broken: {error}")))?;
     runtime()?.block_on(async {
-        let keys = Keys::ephemeral();
+        let keys = Keys::ephemeral().map_err(Failure::run)?;
         let listener = match tokio::net::TcpListener::bind(config.server.listen).await {
             Ok(listener) => listener,
             Err(_) => tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::run)?,
@@ -56,7 +56,8 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         let shell = token("demo-shell", &[Scope::Stream, Scope::Observe, Scope::MetricsRead])?;
         let client = Client::new(&format!("http://{address}"), token("demo-agents", &[Scope::Observe])?);
         let client = client.map_err(Failure::run)?;
-        let app = App::build(config, keys.clone(), listener, logs).await.map_err(Failure::run)?;
+        let reload = Box::new(|| Err("the demo has nothing to reload".to_owned()));
+        let app = App::build(config, keys.clone(), listener, logs, reload).map_err(Failure::run)?;
         greet(out, address, &page, &shell).map_err(Failure::run)?;
         let stop = CancellationToken::new();
         let feeding = play(&round, &client, &stop);
@@ -72,12 +73,18 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
 }
 
 fn greet(out: &mut impl Write, address: SocketAddr, page: &str, shell: &str) -> std::io::Result<()> {
-    writeln!(out, "dashboard  http://{address}/#token={page}")?;
-    writeln!(out, "token      {shell}")?;
-    writeln!(out, "           (scopes metacog.stream, metacog.observe and metrics.read; 12 hours)")?;
-    writeln!(out, "try        curl -H 'Authorization: Bearer {shell}' http://{address}/v1/state")?;
-    writeln!(out, "watch      airline-5 loops after half a minute; the forecaster is surer than it is right")?;
-    writeln!(out, "           Ctrl-C ends the demo")?;
+    writeln!(out, "Dashboard  http://{address}/#token={page}\n")?;
+    writeln!(
+        out,
+        "A token with the scopes metacog.stream, metacog.observe and metrics.read, for 12 hours, and its use:\n"
+    )?;
+    writeln!(out, "  TOKEN={shell}")?;
+    writeln!(out, "  curl -H \"Authorization: Bearer $TOKEN\" http://{address}/v1/state\n")?;
+    writeln!(
+        out,
+        "Watch airline-5, which loops after half a minute, and the forecaster, which is surer than it is right."
+    )?;
+    writeln!(out, "Ctrl-C ends the demo.")?;
     out.flush()
 }
 

@@ -57,6 +57,8 @@ impl Daemon {
             })
         };
         let address = eventually("the daemon to listen", listening).await;
+        // An error means that another test did it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let daemon = Self { address, http: reqwest::Client::new(), child, log };
         eventually("the daemon to be ready", || async { (daemon.get("/readyz").await.0 == 200).then_some(()) }).await;
         daemon

@@ -1,0 +1,240 @@
+//! Floor 6: composition. Puts the rooms together, spawns all tasks, and ends them in order.
+
+mod heart;
+mod signals;
+
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use signals::{Signals, Wish};
+
+use self::heart::{Beating, HeartPulse};
+use crate::auth::{Authenticator, Keys, KeysError, ReplayGuard, Tickets};
+use crate::config::{Config, Shutdown};
+use crate::domain::BreakerState;
+use crate::engine::Engine;
+use crate::http::{self, Gate, Parts, Readiness, Services};
+use crate::ingest::queue;
+use crate::sanitize::PublicBeat;
+use crate::stream::Hub;
+use crate::telemetry::{Logs, Metrics};
+use crate::{clock, heartbeat};
+
+/// Beats between the heart and the hub; beyond that the heart merges them.
+const BEATS_AHEAD: usize = 16;
+/// Names of changed agents and insights kept to tell streams the difference to an earlier beat.
+const HISTORY: usize = 262_144;
+/// How often the ages of keys are told anew.
+const KEY_AGES: Duration = Duration::from_secs(15);
+
+/// Reads the configuration and the keys again, or says what is wrong with them.
+pub type Reload = Box<dyn Fn() -> Result<(Config, Keys), String> + Send>;
+
+/// Why the daemon cannot run, or not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The metrics are declared wrongly.
+    #[error("the metrics cannot be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The operating system gives no thread, address or signal.
+    #[error("the operating system refuses: {0}")]
+    System(#[from] std::io::Error),
+    /// The heart stopped by itself.
+    #[error("the heart stopped")]
+    HeartStopped,
+}
+
+/// The daemon, put together and not yet running.
+pub struct App {
+    shutdown: Shutdown,
+    listener: TcpListener,
+    server: http::Config,
+    services: Arc<Services>,
+    readiness: Arc<Readiness>,
+    authenticator: Arc<Authenticator>,
+    hub: Arc<Hub>,
+    beats: mpsc::Receiver<PublicBeat>,
+    beating: Beating,
+    metrics: Metrics,
+    /// One task for each connection and each stream.
+    connections: TaskTracker,
+    logs: Logs,
+    reload: Reload,
+}
+
+impl App {
+    /// Puts the daemon together on a listener.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn build(config: Config, keys: Keys, listener: TcpListener, logs: Logs, reload: Reload) -> Result<Self, Error> {
+        let metrics = Metrics::new()?;
+        let commit = option_env!("CONSCIOUSNESS_COMMIT").unwrap_or("unknown");
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1);
+        metrics.leader.set(1);
+        metrics.breaker_state.with_label_values(&["redis"]).set(BreakerState::Closed as i64);
+        metrics.circuit_breaker_open_total.with_label_values(&["redis"]);
+        if config.redis.url.is_empty() {
+            tracing::warn!("no redis.url is configured: nothing outlives the process");
+        }
+
+        let authenticator = Arc::new(Authenticator::new(&config.auth, keys));
+        let guard = Arc::new(ReplayGuard::new(config.auth.replay_capacity, config.auth.leeway));
+        let gate = Gate {
+            authenticator: Arc::clone(&authenticator),
+            guard: Arc::clone(&guard),
+            tickets: Tickets::new(Arc::clone(&authenticator), guard)?,
+            allowed_origins: config.auth.allowed_origins.clone(),
+            metrics: metrics.clone(),
+        };
+        let (queue, inbox) = queue::bounded(config.limits.queue);
+        let (outbox, beats) = mpsc::channel(BEATS_AHEAD);
+        let hub = Arc::new(Hub::new(HISTORY));
+        let readiness = Arc::new(Readiness::default());
+        let connections = TaskTracker::new();
+        let (pulse, wiring) = heartbeat::PulseWatch::new(Instant::now(), config.heart.interval);
+        let services = Services::new(Parts {
+            config: config.server.clone(),
+            limits: config.limits.clone(),
+            stream: config.stream.clone(),
+            interval: config.heart.interval,
+            hub: Arc::clone(&hub),
+            gate: Arc::new(gate),
+            queue,
+            pulse: Arc::new(HeartPulse::new(pulse, config.heart.interval)),
+            readiness: Arc::clone(&readiness),
+            metrics: metrics.clone(),
+            clock: Arc::new(clock::now),
+            tasks: connections.clone(),
+        });
+        let engine = Engine::new(config.engine(), 1);
+        let beating = Beating { config: config.heart, engine, inbox, outbox, wiring, metrics: metrics.clone() };
+        Ok(Self {
+            shutdown: config.shutdown,
+            listener,
+            server: config.server,
+            services,
+            readiness,
+            authenticator,
+            hub,
+            beats,
+            beating,
+            metrics,
+            connections,
+            logs,
+            reload,
+        })
+    }
+
+    /// Runs until a signal asks to end, then drains: not ready; streams told and closed; listener closed and requests
+    /// answered; what is queued folded by a last beat.
+    ///
+    /// # Errors
+    /// When the heart cannot be started, or stops by itself.
+    pub async fn run(self, mut signals: Signals) -> Result<(), Error> {
+        let Self { shutdown, listener, server, services, hub, beats, beating, connections, readiness, .. } = self;
+        tracing::info!(address = %listener.local_addr()?, "listening");
+        let registry = Arc::clone(&services.streams().registry);
+        let (stop_heart, stopped) = std_mpsc::channel();
+        let (heart_ended, mut ended) = oneshot::channel();
+        let heart = thread::Builder::new().name("heart".into()).spawn(move || {
+            let engine = beating.run(&stopped);
+            // Whoever waited for it may be gone.
+            let _ = heart_ended.send(());
+            engine
+        })?;
+
+        let closing = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let feeding = Arc::clone(&hub);
+        let fed = tasks.spawn(async move { feeding.run(beats, CancellationToken::new()).await });
+        let (router, accepting, served) = (http::router(services), closing.clone(), connections.clone());
+        tasks.spawn(async move { http::serve(listener, router, &server, accepting, &served).await });
+        tasks.spawn(
+            closing
+                .clone()
+                .run_until_cancelled_owned(tell_key_ages(Arc::clone(&self.authenticator), self.metrics.clone())),
+        );
+        let getting_ready = Arc::clone(&readiness);
+        tasks.spawn(closing.clone().run_until_cancelled_owned(async move {
+            // An error means that the hub is gone, and the daemon with it.
+            let _ = hub.subscribe().wait_for(|news| news.serial > 0).await;
+            getting_ready.set_ready();
+            tracing::info!("ready");
+        }));
+
+        loop {
+            tokio::select! {
+                wish = signals.next() => match wish {
+                    Wish::Reload => reload(&self.reload, &self.authenticator, &self.logs),
+                    Wish::End => break,
+                },
+                _ = &mut ended => return Err(Error::HeartStopped),
+            }
+        }
+
+        tracing::info!(grace_ms = shutdown.grace.as_millis() as u64, "draining");
+        readiness.set_draining();
+        let last_steps = shutdown.grace / 5;
+        let drain = async {
+            let window = shutdown.drain.min(shutdown.grace - last_steps * 2);
+            registry.drain(window, last_steps, rand::random::<f64>).await;
+            closing.cancel();
+            // The heart goes on while requests are answered, and stops when there is nobody left to fold for.
+            connections.close();
+            let _ = tokio::time::timeout(last_steps, connections.wait()).await;
+            drop(stop_heart);
+            // It ends the hub's task, too: nobody is left to send beats.
+            let _ = ended.await;
+            let _ = fed.await;
+        };
+        tokio::select! {
+            drained = tokio::time::timeout(shutdown.grace, drain) => match drained {
+                Ok(()) => tracing::info!("drained"),
+                Err(_) => tracing::warn!("the grace is over"),
+            },
+            () = signals.end() => {
+                tracing::warn!("a second signal: ending at once");
+                std::process::exit(1);
+            }
+        }
+        if heart.is_finished() && heart.join().is_err() { Err(Error::HeartStopped) } else { Ok(()) }
+    }
+}
+
+/// Takes over keys and log filter from the configuration as it is now; all of it, or nothing.
+fn reload(read: &Reload, authenticator: &Authenticator, logs: &Logs) {
+    let outcome = read().and_then(|(config, keys)| {
+        logs.set_filter(&config.log.filter).map_err(|error| error.to_string())?;
+        authenticator.replace(keys);
+        Ok(())
+    });
+    match outcome {
+        Ok(()) => tracing::info!(keys = authenticator.keys().iter().count(), "reloaded"),
+        Err(problem) => tracing::error!(problem, "not reloaded: all stays as it was"),
+    }
+}
+
+async fn tell_key_ages(authenticator: Arc<Authenticator>, metrics: Metrics) {
+    let mut tick = tokio::time::interval(KEY_AGES);
+    loop {
+        tick.tick().await;
+        metrics.auth_key_age_seconds.reset();
+        let now = clock::now();
+        for key in authenticator.keys().iter() {
+            if let Some(since) = key.since() {
+                metrics.auth_key_age_seconds.with_label_values(&[key.kid()]).set(now.since(since).as_secs_f64());
+            }
+        }
+    }
+}

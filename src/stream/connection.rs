@@ -1,0 +1,417 @@
+//! One stream, from hello to close.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::abuse::Abuse;
+use super::backend::{Refreshing, Renewal, Session};
+use super::close::Close;
+use super::filter::Filter;
+use super::frame::{ErrorCode, Frame, Hello};
+use super::hub::{Given, News};
+use super::message::{self, Message};
+use super::pace::Pace;
+use super::registry::{Place, Signal};
+use super::service::Streams;
+use super::wire::{Event, Fault, Incoming, Wire};
+
+/// Answers that wait for their turn; more are given up.
+const MAX_ANSWERS: usize = 32;
+/// How long a new token's check may take.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest sleep: deadlines further away are looked at again then.
+const FAR: Duration = Duration::from_secs(3_600);
+
+/// The state of one stream.
+///
+/// At each turn of [`Connection::run`] it does what can be done now, works out when something is due next, and waits for
+/// that or for an event. One frame is in flight at most; what a client has still to be told of the public state is one
+/// number, the beat it was given last.
+pub(super) struct Connection<S> {
+    streams: Arc<Streams>,
+    wire: Wire<S>,
+    session: Session,
+    place: Place,
+    news: watch::Receiver<News>,
+    filter: Arc<Filter>,
+    pace: Pace,
+    /// What the client was given last; `None`: it is due a whole state.
+    given: Option<Given>,
+    /// The news up to which the client was told, needs not be told, or was given up.
+    told: u64,
+    answers: VecDeque<Frame>,
+    /// Whether the frame in flight, or else the last one, is data.
+    data_in_flight: bool,
+    /// When the peer last took something, or had nothing to take.
+    took: Instant,
+    /// Whether held-back frames were given up since then.
+    gave_up: bool,
+    /// When a ping went out that no pong came for yet.
+    pinged: Option<Instant>,
+    next_ping: Instant,
+    expires: Instant,
+    drains: Option<Instant>,
+    refreshing: Option<(Refreshing, Instant)>,
+    abuse: Abuse,
+}
+
+/// What a stream waits for.
+enum Woken {
+    Wire(Event),
+    News,
+    Signal,
+    Refreshed(Result<Renewal, &'static str>),
+    Time,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(streams: Arc<Streams>, wire: Wire<S>, session: Session, place: Place) -> Box<Self> {
+        let now = Instant::now();
+        let hub = Arc::clone(&streams.hub);
+        let mut connection = Box::new(Self {
+            wire,
+            place,
+            news: hub.subscribe(),
+            filter: hub.filters().everybody(),
+            pace: Pace::new(streams.settings.limits.frames_per_second),
+            given: session.since.and_then(|since| hub.given(since)),
+            told: hub.subscribe().borrow().serial.saturating_sub(1),
+            answers: VecDeque::new(),
+            // So that hello, which is an answer, goes first.
+            data_in_flight: true,
+            took: now,
+            gave_up: false,
+            pinged: None,
+            next_ping: now + streams.settings.config.ping_interval,
+            expires: now + session.expires.since(streams.backend.now()),
+            drains: None,
+            refreshing: None,
+            abuse: Abuse::default(),
+            session,
+            streams,
+        });
+        connection.hello();
+        connection
+    }
+
+    /// Runs until the stream ends, then ends the connection. Returns why, where the client was told.
+    pub(super) async fn run(mut self: Box<Self>) -> Option<Close> {
+        let sleep = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(sleep);
+        let fault = loop {
+            let now = Instant::now();
+            if let Some(close) = self.overdue(now) {
+                break Fault::Told(close);
+            }
+            self.fill(now);
+            let wake = self.next_deadline(now);
+            if sleep.deadline() != wake {
+                sleep.as_mut().reset(wake);
+            }
+            let read = self.refreshing.is_none();
+            let woken = tokio::select! {
+                biased;
+                Ok(()) = self.place.signal.changed() => Woken::Signal,
+                event = poll_fn(|cx| self.wire.poll_event(cx, read)) => Woken::Wire(event),
+                result = checked(&mut self.refreshing) => Woken::Refreshed(result),
+                Ok(()) = self.news.changed() => Woken::News,
+                () = &mut sleep => Woken::Time,
+            };
+            let outcome = match woken {
+                Woken::Wire(event) => self.on_wire(event),
+                Woken::Signal => self.on_signal(),
+                Woken::Refreshed(result) => {
+                    self.on_refreshed(result);
+                    Ok(())
+                }
+                Woken::News | Woken::Time => Ok(()),
+            };
+            if let Err(fault) = outcome {
+                break fault;
+            }
+        };
+        let close = match fault {
+            Fault::Told(close) => Some(close),
+            Fault::Gone => None,
+        };
+        let linger = self.streams.settings.linger;
+        // The stream keeps its place until its connection is gone.
+        let Self { wire, place: _place, .. } = *self;
+        wire.finish(close, linger).await;
+        close
+    }
+
+    /// Whether the stream's time is over.
+    fn overdue(&self, now: Instant) -> Option<Close> {
+        let stall = self.streams.settings.config.stall_timeout;
+        if self.drains.is_some_and(|at| now >= at) {
+            return Some(Close::Restart);
+        }
+        if now >= self.expires {
+            return Some(Close::Expired);
+        }
+        let stalled = self.wire.is_busy() && now >= self.took + stall;
+        let silent = self.pinged.is_some_and(|at| now >= at + stall);
+        (stalled || silent).then_some(Close::Slow)
+    }
+
+    /// Puts the next frame in flight when none is and one is due, and keeps the books for a client that holds it up.
+    fn fill(&mut self, now: Instant) {
+        if now >= self.next_ping {
+            self.next_ping = now + self.streams.settings.config.ping_interval;
+            if self.pinged.is_none() {
+                self.wire.ping();
+                self.pinged = Some(now);
+            }
+        }
+        if self.pinged.is_some() && self.wire.control_waits() {
+            // The peer's time for a pong starts when the ping is out.
+            self.pinged = Some(now);
+        }
+        if self.wire.is_busy() {
+            self.give_up_if_held_for_long(now);
+            return;
+        }
+        if self.pace.any_from().is_some_and(|from| now < from) {
+            return;
+        }
+        let data_may = self.pace.data_from().is_none_or(|from| now >= from);
+        // Answers and data take turns where both wait, so that neither keeps the other from being sent.
+        let data_first = !self.data_in_flight || self.answers.is_empty();
+        if data_may
+            && data_first
+            && let Some(frame) = self.next_data()
+        {
+            return self.put(&frame, true, now);
+        }
+        match self.answers.pop_front() {
+            Some(answer) => self.put(&answer, false, now),
+            None => {
+                if data_may && let Some(frame) = self.next_data() {
+                    self.put(&frame, true, now);
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, frame: &Frame, data: bool, now: Instant) {
+        self.wire.put(frame.bytes().clone());
+        self.data_in_flight = data;
+        self.took = now;
+    }
+
+    /// Whether the client has to be told something of the public state that it was not told yet.
+    fn data_waits(&self) -> bool {
+        self.told < self.news.borrow().serial
+    }
+
+    fn next_data(&mut self) -> Option<Frame> {
+        let serial = self.news.borrow().serial;
+        if self.told >= serial {
+            return None;
+        }
+        let held = (serial - self.told).saturating_sub(1);
+        self.told = serial;
+        let (frame, given) = self.streams.hub.next(&self.filter, self.given)?;
+        if self.given.is_some() {
+            self.streams.metrics.ws_frames_merged_total.inc_by(held);
+        }
+        self.given = Some(given);
+        Some(frame)
+    }
+
+    /// Gives up what is held back for a client that took nothing for long. It will be sent the whole state.
+    fn give_up_if_held_for_long(&mut self, now: Instant) {
+        let serial = self.news.borrow().serial;
+        if now >= self.took + self.streams.settings.config.merge_for && serial > self.told {
+            self.streams.metrics.ws_backpressure_drops_total.inc_by(serial - self.told);
+            self.told = serial;
+            self.gave_up = true;
+        }
+    }
+
+    /// When something is due without an event.
+    fn next_deadline(&self, now: Instant) -> Instant {
+        let config = &self.streams.settings.config;
+        let mut wake = self.expires.min(self.next_ping);
+        let mut at = |moment: Instant| wake = wake.min(moment);
+        if let Some(drains) = self.drains {
+            at(drains);
+        }
+        if let Some(pinged) = self.pinged {
+            at(pinged + config.stall_timeout);
+        }
+        if self.wire.is_busy() {
+            at(self.took + config.stall_timeout);
+            // While given up already, each further one is counted as its news come.
+            if now < self.took + config.merge_for && self.data_waits() {
+                at(self.took + config.merge_for);
+            }
+        } else {
+            if let Some(from) = self.pace.any_from().filter(|_| !self.answers.is_empty()) {
+                at(from);
+            }
+            if let Some(from) = self.pace.data_from().filter(|_| self.data_waits()) {
+                at(from);
+            }
+        }
+        wake.min(now + FAR)
+    }
+
+    fn on_wire(&mut self, event: Event) -> Result<(), Fault> {
+        let now = Instant::now();
+        match event {
+            Event::Took { frame_done, was_blocked } => {
+                self.took = now;
+                if was_blocked && self.pinged.is_some() {
+                    // It does take what stands before the ping.
+                    self.pinged = Some(now);
+                }
+                if frame_done {
+                    self.pace.sent(now, self.data_in_flight);
+                    self.streams.metrics.ws_frames_sent_total.inc();
+                    if std::mem::take(&mut self.gave_up) {
+                        self.start_afresh();
+                    }
+                }
+                Ok(())
+            }
+            Event::Received(incoming) => self.on_received(incoming, now),
+            Event::Fault(fault) => Err(fault),
+        }
+    }
+
+    fn on_received(&mut self, incoming: Incoming, now: Instant) -> Result<(), Fault> {
+        if matches!(incoming, Incoming::Pong) && self.pinged.take().is_some() {
+            return Ok(());
+        }
+        if self.place.limiter.check().is_err() {
+            self.streams.metrics.ws_rate_limit_drops_total.inc();
+            if self.abuse.dropped(now) {
+                return Err(Fault::Told(Close::Policy));
+            }
+            if self.abuse.may_complain(now) {
+                self.answer(Frame::error(
+                    ErrorCode::RateLimited,
+                    "too many messages: what is over the limit is dropped",
+                ));
+            }
+            return Ok(());
+        }
+        match incoming {
+            Incoming::Binary => Err(Fault::Told(Close::Binary)),
+            Incoming::Ping | Incoming::Pong => Ok(()),
+            Incoming::Text(text) => match message::parse(&text, self.max_hz()).and_then(|message| self.obey(message)) {
+                Ok(()) => Ok(()),
+                Err(problem) => {
+                    self.answer(Frame::error(ErrorCode::BadMessage, problem));
+                    if self.abuse.malformed(now) { Err(Fault::Told(Close::Policy)) } else { Ok(()) }
+                }
+            },
+        }
+    }
+
+    fn max_hz(&self) -> f64 {
+        f64::from(self.streams.settings.limits.frames_per_second)
+    }
+
+    fn obey(&mut self, message: Message<'_>) -> Result<(), &'static str> {
+        match message {
+            Message::Ping => self.answer(Frame::pong()),
+            Message::Subscribe { agents, max_hz } => {
+                let filters = self.streams.hub.filters();
+                self.filter = match agents {
+                    Some(patterns) => filters.of(patterns, self.streams.settings.limits.subscribe_patterns)?,
+                    None => filters.everybody(),
+                };
+                self.pace.at_most(max_hz);
+                self.start_afresh();
+            }
+            Message::Observe(_) if !self.session.may_observe => {
+                self.streams.metrics.ws_scope_reject_total.inc();
+                self.answer(Frame::error(ErrorCode::Forbidden, "observe needs the scope metacog.observe"));
+            }
+            Message::Observe(json) => {
+                if let Err(problem) = self.streams.backend.observe(json) {
+                    self.answer(Frame::error(ErrorCode::Rejected, &problem));
+                }
+            }
+            Message::Auth(token) => {
+                let check = self.streams.backend.refresh(&self.session, &self.place.holder, token);
+                self.refreshing = Some((check, Instant::now() + REFRESH_TIMEOUT));
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole state is due, whether or not there are news.
+    fn start_afresh(&mut self) {
+        self.given = None;
+        self.told = self.news.borrow().serial.saturating_sub(1);
+    }
+
+    fn on_refreshed(&mut self, result: Result<Renewal, &'static str>) {
+        self.refreshing = None;
+        match result {
+            Ok(Renewal { token, expires, scopes, may_observe, resume }) => {
+                self.place.renew(token);
+                self.expires = Instant::now() + expires.since(self.streams.backend.now());
+                self.session = Session { expires, scopes, may_observe, resume, ..std::mem::take(&mut self.session) };
+                self.hello();
+            }
+            Err(problem) => self.answer(Frame::error(ErrorCode::AuthFailed, problem)),
+        }
+    }
+
+    fn on_signal(&mut self) -> Result<(), Fault> {
+        let signal = *self.place.signal.borrow_and_update();
+        match signal {
+            Signal::Run => Ok(()),
+            Signal::Cut(close) => Err(Fault::Told(close)),
+            Signal::Drain { at } => {
+                self.drains = Some(at);
+                let retry = at.saturating_duration_since(Instant::now());
+                self.answer(Frame::draining(u64::try_from(retry.as_millis()).unwrap_or(u64::MAX)));
+                Ok(())
+            }
+        }
+    }
+
+    fn hello(&mut self) {
+        // The ticket is told once and not kept.
+        let resume = std::mem::take(&mut self.session.resume);
+        self.answer(Frame::hello(&Hello {
+            session: &self.session.id,
+            interval_ms: self.streams.settings.interval.as_secs_f64() * 1e3,
+            max_hz: self.streams.settings.limits.frames_per_second,
+            resume: &resume,
+        }));
+    }
+
+    fn answer(&mut self, frame: Frame) {
+        if self.answers.len() < MAX_ANSWERS {
+            self.answers.push_back(frame);
+        } else {
+            self.streams.metrics.ws_backpressure_drops_total.inc();
+        }
+    }
+}
+
+/// The outcome of a token's check; never ready when there is none.
+async fn checked(refreshing: &mut Option<(Refreshing, Instant)>) -> Result<Renewal, &'static str> {
+    match refreshing {
+        Some((check, deadline)) => {
+            tokio::time::timeout_at(*deadline, check).await.unwrap_or(Err("the token could not be checked in time"))
+        }
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

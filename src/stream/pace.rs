@@ -1,0 +1,113 @@
+//! When the next frame may go to a client.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What "within a second" means: a little more, so that the network's jitter does not push one frame too many into a
+/// client's second.
+const WINDOW: Duration = Duration::from_millis(1_020);
+
+/// Two limits at once: at most so many frames of any kind within any second, and data frames at the rate that the
+/// client asked for.
+#[derive(Debug)]
+pub(super) struct Pace {
+    limit: usize,
+    /// When the last `limit` frames were sent.
+    sent: VecDeque<Instant>,
+    interval: Duration,
+    /// When the next data frame is due at the client's rate.
+    due: Option<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(frames_per_second: u32) -> Self {
+        let limit = usize::try_from(frames_per_second.max(1)).unwrap_or(usize::MAX);
+        Self { limit, sent: VecDeque::new(), interval: Duration::ZERO, due: None }
+    }
+
+    /// Data frames at most so often from now on; `None`: as often as the window allows.
+    pub(super) fn at_most(&mut self, hz: Option<f64>) {
+        self.interval = hz.and_then(|hz| Duration::try_from_secs_f64(hz.recip()).ok()).unwrap_or(Duration::ZERO);
+        self.due = None;
+    }
+
+    /// From when on a frame of any kind may be sent; `None`: now.
+    pub(super) fn any_from(&self) -> Option<Instant> {
+        let full = self.sent.len() >= self.limit;
+        full.then(|| self.sent.front().map(|oldest| *oldest + WINDOW)).flatten()
+    }
+
+    /// From when on a data frame may be sent; `None`: now.
+    pub(super) fn data_from(&self) -> Option<Instant> {
+        self.any_from().max(self.due)
+    }
+
+    /// Takes note of a frame.
+    pub(super) fn sent(&mut self, now: Instant, data: bool) {
+        if self.sent.len() >= self.limit {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(now);
+        if data && !self.interval.is_zero() {
+            // A frame may come a little early, and the next is then due as if it had not: else timers, which are late
+            // by a fraction of a millisecond each, would slow down a client that asked for exactly the beat's rate.
+            let tolerance = (self.interval / 10).min(Duration::from_millis(5));
+            let on_time = self.due.map_or(now, |due| (due + tolerance).max(now));
+            self.due = Some(on_time + self.interval - tolerance);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn never_more_than_the_limit_within_any_second(
+            steps in prop::collection::vec((0u64..200, any::<bool>()), 1..400),
+            hz in prop::option::of(0.5f64..20.0),
+        ) {
+            let mut pace = Pace::new(20);
+            pace.at_most(hz);
+            let mut now = Instant::now();
+            let mut sent: Vec<(Instant, bool)> = Vec::new();
+            for (pause, data) in steps {
+                now += Duration::from_millis(pause);
+                let from = if data { pace.data_from() } else { pace.any_from() };
+                if from.is_none_or(|from| now >= from) {
+                    pace.sent(now, data);
+                    sent.push((now, data));
+                }
+            }
+            for (i, (start, _)) in sent.iter().enumerate() {
+                let within = sent[i..].iter().take_while(|(at, _)| *at - *start < Duration::from_secs(1));
+                prop_assert!(within.count() <= 20);
+            }
+            if let Some(hz) = hz {
+                let data: Vec<Instant> = sent.iter().filter(|(_, data)| *data).map(|(at, _)| *at).collect();
+                if let (Some(first), Some(last)) = (data.first(), data.last()) {
+                    let allowed = (*last - *first).as_secs_f64() * hz + 1.1;
+                    prop_assert!(data.len() as f64 <= allowed, "{} frames, {allowed} allowed", data.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_that_asks_for_the_beats_rate_gets_every_beat() {
+        let mut pace = Pace::new(20);
+        pace.at_most(Some(10.0));
+        let start = Instant::now();
+        for beat in 0u64..1_000 {
+            let jitter = Duration::from_micros((beat * 7_919) % 2_000);
+            let now = start + Duration::from_millis(100 * beat) + jitter;
+            assert!(pace.data_from().is_none_or(|from| now >= from), "beat {beat}");
+            pace.sent(now, true);
+        }
+    }
+}

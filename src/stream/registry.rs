@@ -1,0 +1,297 @@
+//! The open streams: how many, whose, and the way to reach each.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::close::Close;
+use crate::setting::Limits;
+use crate::telemetry::Metrics;
+
+/// Who holds a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The token's `sub`.
+    pub subject: Arc<str>,
+    /// The token's `jti`; the newest one's after a refresh.
+    pub token: Arc<str>,
+}
+
+/// What a stream is told from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// Go on.
+    Run,
+    /// Tell the client, and close at this moment.
+    Drain { at: Instant },
+    /// Close now.
+    Cut(Close),
+}
+
+/// Why there is no place for another stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoPlace {
+    /// The `sub` has as many streams as it may have: [`Close::TooMany`].
+    #[error("too many streams for this subject")]
+    Subject,
+    /// The daemon has as many streams as it may have.
+    #[error("too many streams")]
+    Full,
+    /// The daemon is draining.
+    #[error("draining")]
+    Draining,
+}
+
+/// All open streams of this process.
+#[derive(Debug)]
+pub struct Registry {
+    open: Mutex<Open>,
+    changed: Notify,
+    streams: usize,
+    streams_per_sub: usize,
+    quota: Quota,
+    metrics: Metrics,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    last: u64,
+    draining: bool,
+    streams: HashMap<u64, (Holder, watch::Sender<Signal>)>,
+    subjects: HashMap<Arc<str>, Subject>,
+}
+
+#[derive(Debug)]
+struct Subject {
+    streams: usize,
+    limiter: Arc<Limiter>,
+}
+
+pub(super) type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>;
+
+/// The runtime's clock, which tests can pause.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TokioClock(Instant);
+
+impl Clock for TokioClock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// A stream's place among the open ones, until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    registry: Arc<Registry>,
+    id: u64,
+    pub(super) holder: Holder,
+    pub(super) limiter: Arc<Limiter>,
+    pub(super) signal: watch::Receiver<Signal>,
+}
+
+impl Registry {
+    /// No stream yet.
+    pub fn new(limits: &Limits, metrics: Metrics) -> Self {
+        let number = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        Self {
+            open: Mutex::default(),
+            changed: Notify::new(),
+            streams: limits.streams,
+            streams_per_sub: limits.streams_per_sub,
+            quota: Quota::per_second(number(limits.messages_per_second)).allow_burst(number(limits.burst)),
+            metrics,
+        }
+    }
+
+    /// Takes a place for a stream.
+    ///
+    /// # Errors
+    /// When there is none; see [`NoPlace`].
+    pub fn admit(self: &Arc<Self>, holder: Holder) -> Result<Place, NoPlace> {
+        let mut open = self.open.lock();
+        if open.draining {
+            return Err(NoPlace::Draining);
+        }
+        if open.streams.len() >= self.streams {
+            return Err(NoPlace::Full);
+        }
+        let new = || Subject {
+            streams: 0,
+            limiter: Arc::new(RateLimiter::direct_with_clock(self.quota, TokioClock(Instant::now()))),
+        };
+        let subject = open.subjects.entry(Arc::clone(&holder.subject)).or_insert_with(new);
+        if subject.streams >= self.streams_per_sub {
+            return Err(NoPlace::Subject);
+        }
+        subject.streams += 1;
+        let limiter = Arc::clone(&subject.limiter);
+        let (sender, signal) = watch::channel(Signal::Run);
+        open.last += 1;
+        let id = open.last;
+        open.streams.insert(id, (holder.clone(), sender));
+        self.metrics.ws_connections.inc();
+        Ok(Place { registry: Arc::clone(self), id, holder, limiter, signal })
+    }
+
+    /// How many streams are open.
+    pub fn count(&self) -> usize {
+        self.open.lock().streams.len()
+    }
+
+    /// Closes the streams whose holder matches, with [`Close::Revoked`]. Returns how many.
+    pub fn revoke(&self, matches: impl Fn(&Holder) -> bool) -> usize {
+        let open = self.open.lock();
+        let mut revoked = 0;
+        for (_, signal) in open.streams.values().filter(|(holder, _)| matches(holder)) {
+            signal.send_replace(Signal::Cut(Close::Revoked));
+            revoked += 1;
+        }
+        revoked
+    }
+
+    /// Tells every stream that it will be closed, closes each at a moment of its own within `window`, and waits until
+    /// all are, but no longer than the window and `grace`. No new stream gets a place from now on. `random` gives
+    /// numbers from 0 to 1.
+    pub async fn drain(&self, window: Duration, grace: Duration, mut random: impl FnMut() -> f64) {
+        let start = Instant::now();
+        {
+            let mut open = self.open.lock();
+            open.draining = true;
+            for (_, signal) in open.streams.values() {
+                let at = start + window.mul_f64(random().clamp(0.0, 1.0));
+                signal.send_if_modified(|signal| {
+                    let running = *signal == Signal::Run;
+                    if running {
+                        *signal = Signal::Drain { at };
+                    }
+                    running
+                });
+            }
+        }
+        let emptied = async {
+            loop {
+                let changed = self.changed.notified();
+                if self.count() == 0 {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        // Whoever is left then is dropped with the process.
+        let _ = tokio::time::timeout(window + grace, emptied).await;
+    }
+}
+
+impl Place {
+    /// Takes note of a new token of the same holder.
+    pub(super) fn renew(&mut self, token: Arc<str>) {
+        self.holder.token = token;
+        if let Some((holder, _)) = self.registry.open.lock().streams.get_mut(&self.id) {
+            *holder = self.holder.clone();
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.registry.open.lock();
+        open.streams.remove(&self.id);
+        if let Some(subject) = open.subjects.get_mut(&self.holder.subject) {
+            subject.streams -= 1;
+            if subject.streams == 0 {
+                open.subjects.remove(&self.holder.subject);
+            }
+        }
+        drop(open);
+        self.registry.metrics.ws_connections.dec();
+        self.registry.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registry(streams: usize, streams_per_sub: usize) -> Arc<Registry> {
+        let limits = Limits { streams, streams_per_sub, ..Limits::default() };
+        Arc::new(Registry::new(&limits, Metrics::new().unwrap()))
+    }
+
+    fn holder(subject: &str, token: &str) -> Holder {
+        Holder { subject: subject.into(), token: token.into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_are_bounded_and_come_back() {
+        let registry = registry(3, 2);
+        let a = registry.admit(holder("a", "1")).unwrap();
+        let _b = registry.admit(holder("a", "2")).unwrap();
+        assert_eq!(registry.admit(holder("a", "3")).unwrap_err(), NoPlace::Subject);
+        let _c = registry.admit(holder("c", "4")).unwrap();
+        assert_eq!(registry.admit(holder("d", "5")).unwrap_err(), NoPlace::Full);
+        assert_eq!(registry.metrics.ws_connections.get(), 3);
+        drop(a);
+        assert!(registry.admit(holder("a", "6")).is_ok());
+        assert_eq!(registry.metrics.ws_connections.get(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_of_a_subject_share_their_rate_and_nothing_is_kept_after_the_last() {
+        let registry = registry(10, 10);
+        let a = registry.admit(holder("a", "1")).unwrap();
+        let b = registry.admit(holder("a", "2")).unwrap();
+        let passed = (0..30).filter(|i| if i % 2 == 0 { &a } else { &b }.limiter.check().is_ok()).count();
+        assert_eq!(passed, 20);
+        tokio::time::advance(Duration::from_millis(500)).await;
+        assert_eq!((0..30).filter(|_| b.limiter.check().is_ok()).count(), 10);
+        drop((a, b));
+        assert!(registry.open.lock().subjects.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn revocation_reaches_the_newest_token() {
+        let registry = registry(10, 10);
+        let mut a = registry.admit(holder("a", "old")).unwrap();
+        a.renew("new".into());
+        assert_eq!(registry.revoke(|holder| &*holder.token == "old"), 0);
+        assert_eq!(registry.revoke(|holder| &*holder.token == "new"), 1);
+        assert_eq!(*a.signal.borrow(), Signal::Cut(Close::Revoked));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn draining_spreads_over_the_window_and_waits() {
+        let registry = registry(10, 10);
+        let places: Vec<_> = (0..4).map(|i| registry.admit(holder(&i.to_string(), "t")).unwrap()).collect();
+        let start = Instant::now();
+        let mut moments = [0.0, 0.25, 0.5, 1.0].into_iter();
+        let drained = registry.drain(Duration::from_secs(8), Duration::from_secs(2), || moments.next().unwrap());
+        let closes = async {
+            for place in places {
+                let mut place = place;
+                let signal = *place.signal.wait_for(|signal| *signal != Signal::Run).await.unwrap();
+                let Signal::Drain { at } = signal else { panic!("not told to drain") };
+                assert!(at - start <= Duration::from_secs(8));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::join!(drained, closes);
+        assert_eq!(start.elapsed(), Duration::from_secs(4), "no longer than it takes");
+        assert_eq!(registry.admit(holder("late", "t")).unwrap_err(), NoPlace::Draining);
+        let other = Arc::new(Registry::new(&Limits::default(), Metrics::new().unwrap()));
+        let _stays = other.admit(holder("stays", "t")).unwrap();
+        let start = Instant::now();
+        other.drain(Duration::from_secs(8), Duration::from_secs(2), || 0.5).await;
+        assert_eq!(start.elapsed(), Duration::from_secs(10), "bounded");
+    }
+}

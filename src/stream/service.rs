@@ -1,0 +1,65 @@
+//! The room's service: what all streams share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::backend::{Backend, Session};
+use super::close::Close;
+use super::config::Config;
+use super::connection::Connection;
+use super::hub::Hub;
+use super::registry::{Place, Registry};
+use super::wire::Wire;
+use crate::setting::Limits;
+use crate::telemetry::Metrics;
+
+/// How streams behave.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Section `stream`.
+    pub config: Config,
+    /// Section `limits`.
+    pub limits: Limits,
+    /// Time between beats, told to clients.
+    pub interval: Duration,
+    /// How long a closed connection may take to hang up.
+    pub linger: Duration,
+}
+
+/// What all streams share.
+pub struct Streams {
+    /// The public state.
+    pub hub: Arc<Hub>,
+    /// The open streams.
+    pub registry: Arc<Registry>,
+    /// The rest of the house.
+    pub backend: Arc<dyn Backend>,
+    /// How streams behave.
+    pub settings: Settings,
+    /// Where they count.
+    pub metrics: Metrics,
+}
+
+impl Streams {
+    /// Runs a stream on an open WebSocket until it ends and the connection with it. The caller spawns this, one task
+    /// each. Returns the code that the client was closed with; `None` when the client left.
+    pub fn run<S>(
+        self: Arc<Self>,
+        wire: Wire<S>,
+        session: Session,
+        place: Place,
+    ) -> impl Future<Output = Option<Close>> + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        // Made here and boxed, so that no future of the callers has to have room for all of it.
+        Connection::new(self, wire, session, place).run()
+    }
+
+    /// Closes an open WebSocket that gets no stream.
+    pub async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(&self, wire: Wire<S>, close: Close) {
+        wire.finish(Some(close), self.settings.linger).await;
+    }
+}
