@@ -25,6 +25,15 @@ const INTERVAL: Duration = Duration::from_millis(100);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if let [name, row @ ..] = wanted.as_slice()
+        && name == "memory-row"
+    {
+        let row: Vec<u64> = row.iter().filter_map(|number| number.parse().ok()).collect();
+        if let [each, sessions, agents] = row[..] {
+            memory_row(each, sessions, agents as usize);
+        }
+        return;
+    }
     let all: [(&str, fn()); 4] =
         [("throughput", throughput), ("beat", beat), ("analyzers", analyzers), ("memory", memory)];
     for (name, bench) in all {
@@ -94,7 +103,7 @@ impl Workload {
                     Probability::new((self.uniform() * 20.0).floor() / 20.0).unwrap_or_else(|| unreachable!());
                 Kind::Claim { claim: ClaimKey::from_u64(round), confidence, correct: None, task: None }
             }
-            7 => Kind::Verdict { claim: ClaimKey::from_u64(round), correct: self.uniform() < 0.6 },
+            7 => Kind::Verdict { claim: ClaimKey::from_u64(round), correct: self.uniform() < said(round) },
             8 => Kind::Progress { done: (round % 100) as f64, total: Some(100.0) },
             _ => Kind::Usage {
                 input_tokens: 1000 + serial % 500,
@@ -130,6 +139,11 @@ impl Workload {
             })
             .collect()
     }
+}
+
+/// How sure an agent says it is in a round, and how often it is right then.
+fn said(round: u64) -> f64 {
+    (round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as f64 % 100.0 / 100.0
 }
 
 fn pulse() -> Pulse {
@@ -301,22 +315,29 @@ fn resident() -> usize {
     pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
 }
 
-/// Resident bytes an agent, after so many observations each.
+/// Resident bytes an agent, after so many observations each. Every row in a process of its own, whose memory is fresh.
 fn memory() {
     println!("resident bytes an agent (private state and public view)");
     println!("{:>14} {:>10} {:>10} {:>10}", "observations", "sessions", "agents", "bytes");
-    for (each, sessions, agents) in
-        [(1, 1, 50_000), (10, 1, 50_000), (100, 1, 20_000), (1_000, 4, 4_000), (20_000, 100_000, 300)]
-    {
-        let before = resident();
-        let (mut daemon, mut work) = (Daemon::new(), Workload::new(agents, sessions));
-        let after_names = resident();
-        for _ in 0..each {
-            let batch: Vec<Observation> = (0..agents).map(|agent| work.observe(agent, daemon.now)).collect();
+    let rows = [(1, 1, 100_000), (10, 1, 50_000), (100, 1, 20_000), (1_000, 4, 4_000), (20_000, 8, 400)];
+    for row in rows {
+        let arguments = [row.0, row.1, row.2].map(|number: u64| number.to_string());
+        let child = std::env::current_exe().map(std::process::Command::new);
+        let status = child.and_then(|mut child| child.arg("memory-row").args(arguments).status());
+        assert!(status.is_ok_and(|status| status.success()));
+    }
+}
+
+fn memory_row(each: u64, sessions: u64, agents: usize) {
+    let (mut daemon, mut work) = (Daemon::new(), Workload::new(agents, sessions));
+    let before = resident();
+    for _ in 0..each {
+        for part in 0..agents.div_ceil(1_000) {
+            let whom = part * 1_000..agents.min((part + 1) * 1_000);
+            let batch: Vec<Observation> = whom.map(|agent| work.observe(agent, daemon.now)).collect();
             daemon.beat(&batch);
         }
-        let bytes = resident().saturating_sub(before.max(after_names)) / agents;
-        println!("{each:>14} {sessions:>10} {agents:>10} {bytes:>10}");
-        drop(daemon);
     }
+    let bytes = resident().saturating_sub(before) / agents;
+    println!("{each:>14} {sessions:>10} {agents:>10} {bytes:>10}");
 }

@@ -8,7 +8,7 @@ use crate::setting::Problems;
 /// Reports values out of range.
 pub(super) fn check(config: &Config, problems: &mut Problems) {
     let moments = Duration::from_secs(1)..=Duration::from_hours(24 * 366);
-    problems.number("analysis.ids_per_agent", config.ids_per_agent, 64..=1_048_576);
+    problems.number("analysis.ids_per_agent", config.ids_per_agent, 64..=65_000);
     problems.duration("analysis.idle_after", config.idle_after, moments.clone());
     problems.number("analysis.fits_per_beat", config.fits_per_beat, 1..=1_000);
 

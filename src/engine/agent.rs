@@ -10,6 +10,7 @@ use super::damping::Damper;
 use super::insights::{InsightBook, InsightChange, Occasion, OpenKinds};
 use super::links;
 use super::reflection::{self, Quote};
+use super::touched::Touched;
 use super::window::IdWindow;
 use crate::analyze::calibration::Calibration;
 use crate::analyze::drift::{self, Change, Drift, Series};
@@ -82,6 +83,8 @@ pub(super) struct Folded {
     pub(super) counted: bool,
     /// Kinds of insights to be judged at once: what begins and ends within one beat would else never be told.
     pub(super) turned: [Option<InsightKind>; 2],
+    /// What it changed.
+    pub(super) touched: Touched,
 }
 
 /// Something that an observation brought to light, for reports.
@@ -130,16 +133,19 @@ impl AgentState {
     ) -> Folded {
         if observation.id.is_some_and(|id| !self.ids.admit(id, config.ids_per_agent)) {
             self.duplicates += 1;
-            return Folded { counted: false, turned: [None; 2] };
+            return Folded { counted: false, turned: [None; 2], touched: Touched::default() };
         }
         self.observations += 1;
         self.last_seen = now;
-        let stuck = self.fold_steps(observation, now, config, &mut note);
+        let mut touched = Touched::by(observation);
+        let stuck = self.fold_steps(observation, now, config, &mut touched, &mut note);
         let errors = self.errors.observe(observation, &config.errors);
         self.load.observe(observation);
         self.progress.observe(observation);
         self.silence.observe(observation, now);
-        self.fold_claims(observation, config, &mut note);
+        if self.fold_claims(observation, config, &mut note) {
+            touched.add(Touched::CLAIMS);
+        }
         if let Kind::Result { ok, duration_ms, .. } = observation.kind {
             if let Some(ms) = duration_ms {
                 self.series(Series::Latency, drift::latency_value(ms), observation.at, &mut note);
@@ -150,7 +156,7 @@ impl AgentState {
             let kind = observation.kind.name();
             reflection::quote(&mut self.quotes, observation.at, kind, text, &config.reflection);
         }
-        Folded { counted: true, turned: [stuck, errors] }
+        Folded { counted: true, turned: [stuck, errors], touched }
     }
 
     /// Looks for loops in the observation's session.
@@ -159,12 +165,15 @@ impl AgentState {
         observation: &Observation,
         now: Timestamp,
         config: &Config,
+        touched: &mut Touched,
         note: &mut impl FnMut(Note),
     ) -> Option<InsightKind> {
         let key = observation.session;
         let session = self.session(key, config.sessions_per_agent);
         session.last_seen = now;
-        match session.stuck.observe(observation, &config.stuck)? {
+        let event = session.stuck.observe(observation, &config.stuck)?;
+        touched.add(Touched::STEPS);
+        match event {
             Event::Detected(detection) => {
                 note(Note::Stuck(key, detection));
                 self.looping.push(key);
@@ -177,26 +186,26 @@ impl AgentState {
         Some(InsightKind::Stuck)
     }
 
-    fn fold_claims(&mut self, observation: &Observation, config: &Config, note: &mut impl FnMut(Note)) {
+    /// Joins claims and verdicts; whether one was resolved.
+    fn fold_claims(&mut self, observation: &Observation, config: &Config, note: &mut impl FnMut(Note)) -> bool {
         let at = observation.at;
-        match &observation.kind {
+        let (joined, correct) = match &observation.kind {
             Kind::Claim { claim, confidence, correct, task } => {
                 let joined = self.calibration.claim(at, *claim, *confidence, *correct, *task, &config.calibration);
                 if joined.claim {
                     self.series(Series::Confidence, confidence.get(), at, note);
                 }
-                if let (true, Some(correct)) = (joined.verdict, correct) {
-                    self.series(Series::Accuracy, if *correct { 1.0 } else { 0.0 }, at, note);
-                }
+                (joined, *correct)
             }
             Kind::Verdict { claim, correct } => {
-                let joined = self.calibration.verdict(at, *claim, *correct, &config.calibration);
-                if joined.verdict {
-                    self.series(Series::Accuracy, if *correct { 1.0 } else { 0.0 }, at, note);
-                }
+                (self.calibration.verdict(at, *claim, *correct, &config.calibration), Some(*correct))
             }
-            _ => {}
+            _ => return false,
+        };
+        if let (true, Some(correct)) = (joined.verdict, correct) {
+            self.series(Series::Accuracy, if correct { 1.0 } else { 0.0 }, at, note);
         }
+        joined.resolved
     }
 
     fn series(&mut self, series: Series, value: f64, at: Timestamp, note: &mut impl FnMut(Note)) {
@@ -243,18 +252,28 @@ impl AgentState {
         looping.chain(failing).min().map(|seen| seen.plus(config.silence.ended_after))
     }
 
-    /// Judges all kinds of insights about it, carries out what follows, and concludes its status and advice.
+    /// Judges the kinds of insights that rest on what was touched, carries out what follows, and concludes its status
+    /// and advice.
     pub(super) fn assess(
         &mut self,
         occasion: &Occasion<'_>,
+        mut touched: Touched,
         config: &Config,
         book: &mut InsightBook,
         changes: &mut Vec<InsightChange>,
     ) {
-        self.calibration.expire(occasion.now, &config.calibration);
-        self.lapse(occasion.now, config);
+        if touched == Touched::ALL {
+            self.calibration.expire(occasion.now, &config.calibration);
+            self.lapse(occasion.now, config);
+        }
         for kind in KINDS {
-            self.assess_kind(kind, occasion, config, book, changes);
+            // What is open may follow from what opens or resolves now.
+            if !self.open.is_empty() {
+                touched = Touched::ALL;
+            }
+            if touched.concerns(kind) {
+                self.assess_kind(kind, occasion, config, book, changes);
+            }
         }
         let insights = self.open.iter().filter_map(|(_, id)| book.get(*id));
         let active = occasion.now.since(self.last_seen) < config.idle_after

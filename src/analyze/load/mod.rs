@@ -78,8 +78,6 @@ pub struct Load {
 pub struct Figures {
     /// Latency of the last five to ten minutes; longer where results are few.
     pub lately: Option<Quantiles>,
-    /// Latency over the agent's life.
-    pub overall: Option<Quantiles>,
     /// The 95th percentile of latency that is usual for the agent, milliseconds.
     pub usual_p95_ms: Option<f64>,
     /// Tokens in and out in the last minute.
@@ -117,7 +115,6 @@ impl Load {
         let (latency, usage) = (self.latency.as_deref(), self.usage.as_deref());
         Figures {
             lately: latency.and_then(|latency| latency.lately(now)),
-            overall: latency.and_then(Latency::overall),
             usual_p95_ms: latency.and_then(Latency::usual_p95_ms),
             tokens_per_minute: usage.map(|usage| usage.tokens_per_minute(now)),
             input_tokens: usage.map(|usage| usage.input_tokens),
@@ -126,6 +123,11 @@ impl Load {
             cost: usage.and_then(Usage::cost),
             cost_per_hour: usage.and_then(|usage| usage.cost_per_hour(now)),
         }
+    }
+
+    /// Latency over the agent's life.
+    pub fn overall(&self) -> Option<Quantiles> {
+        self.latency.as_deref()?.overall()
     }
 
     /// Quantiles of latency over the agent's life, milliseconds; `qs` ascend, each from 0 to 1.
