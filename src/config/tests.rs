@@ -105,7 +105,7 @@ fn a_wrong_variable_is_one_line_that_names_it() {
         ("LIMITS__QUEUE", "-5", "limits.queue: must be a whole number, not negative"),
         ("LIMITS__QUEUE", "many", "limits.queue: must be a whole number, not negative"),
         ("LIMITS__BURST", "4294967296", "limits.burst: must be a whole number, not negative"),
-        ("LOG__FORMAT", "xml", "log.format: must be `json` or `pretty`"),
+        ("LOG__FORMAT", "xml", "log.format: must be one of `auto`, `json`, `pretty`"),
         ("LOG__FILTER", "a=b=c", "log.filter: must be a filter such as"),
         ("AUTH__SECRET", "short", "auth.secret: must be at least 32 bytes long"),
         ("AUTH__ALLOWED_ORIGINS", "*", "auth.allowed_origins[0]: must be an origin"),

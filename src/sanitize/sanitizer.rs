@@ -154,6 +154,7 @@ fn agent_record(state: &AgentState, now: Timestamp, config: &Config) -> Record<A
         observations,
         duplicates: _duplicates,
         sessions: _sessions,
+        looping: _looping,
         calibration,
         errors,
         drift,
@@ -162,6 +163,7 @@ fn agent_record(state: &AgentState, now: Timestamp, config: &Config) -> Record<A
         silence: _silence,
         quotes: _quotes,
         open: _open,
+        damper: _damper,
         status,
         advice,
         ids: _ids,
@@ -171,7 +173,7 @@ fn agent_record(state: &AgentState, now: Timestamp, config: &Config) -> Record<A
     record.set(AgentField::Status, Leaf::Word(status.as_str()));
     record.set(AgentField::Observations, Leaf::Count(*observations));
     record.set(AgentField::Advice, Leaf::Word(advice.as_str()));
-    set_calibration(&mut record, &calibration.figures(&config.calibration));
+    set_calibration(&mut record, &calibration.levels(&config.calibration));
     let detection = state.loop_now();
     record.set(AgentField::LoopPattern, detection.map(|detection| Leaf::Word(detection.pattern.as_str())));
     record.set(AgentField::LoopRepeats, Leaf::Count(detection.map_or(0, |detection| u64::from(detection.repeats))));
@@ -189,17 +191,18 @@ fn agent_record(state: &AgentState, now: Timestamp, config: &Config) -> Record<A
     record
 }
 
-fn set_calibration(record: &mut Record<AgentLayout>, figures: &calibration::Figures) {
-    if figures.n == 0 {
+fn set_calibration(record: &mut Record<AgentLayout>, levels: &calibration::Levels) {
+    let calibration::Levels { n, brier, ece, bias, auroc2, sensitivity } = levels;
+    if *n == 0 {
         return;
     }
-    record.set(AgentField::CalibrationN, Leaf::Count(figures.n as u64));
-    let sensitivity = figures.sensitivity.as_ref();
+    record.set(AgentField::CalibrationN, Leaf::Count(*n as u64));
+    let sensitivity = sensitivity.as_ref();
     let numbers = [
-        (AgentField::Brier, figures.brier.map(|estimate| estimate.value)),
-        (AgentField::Ece, figures.ece),
-        (AgentField::Bias, figures.bias.map(|estimate| estimate.value)),
-        (AgentField::Auroc2, figures.auroc2.map(|estimate| estimate.value)),
+        (AgentField::Brier, *brier),
+        (AgentField::Ece, *ece),
+        (AgentField::Bias, *bias),
+        (AgentField::Auroc2, *auroc2),
         (AgentField::D, sensitivity.map(|fit| fit.d)),
         (AgentField::MetaD, sensitivity.and_then(|fit| fit.meta_d)),
         (AgentField::MRatio, sensitivity.and_then(|fit| fit.m_ratio())),
@@ -229,7 +232,6 @@ fn set_drift(record: &mut Record<AgentLayout>, figures: &drift::Figures) {
 fn set_load(record: &mut Record<AgentLayout>, figures: &load::Figures) {
     let load::Figures {
         lately,
-        overall: _overall,
         usual_p95_ms: _usual_p95_ms,
         tokens_per_minute,
         input_tokens,

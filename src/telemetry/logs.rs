@@ -12,6 +12,8 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
+    /// For people on a terminal, else JSON.
+    Auto,
     /// One JSON object a line.
     Json,
     /// For people.
@@ -43,15 +45,15 @@ impl Logs {
     pub fn install(format: LogFormat, filter: &str) -> Result<Self, LogError> {
         let (filter, handle) = reload::Layer::new(parse(filter)?);
         let registry = tracing_subscriber::registry().with(filter).with(filter_fn(may_be_logged));
-        let writer = std::io::stderr;
-        match format {
-            LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(writer)).try_init(),
-            LogFormat::Pretty => {
-                let ansi = std::io::stderr().is_terminal();
-                registry.with(fmt::layer().with_ansi(ansi).with_target(false).with_writer(writer)).try_init()
-            }
-        }
-        .map_err(|_| LogError::Twice)?;
+        let (writer, terminal) = (std::io::stderr, std::io::stderr().is_terminal());
+        let pretty = format == LogFormat::Pretty || (format == LogFormat::Auto && terminal);
+        let installed = if pretty {
+            registry.with(fmt::layer().with_ansi(terminal).with_target(false).with_writer(writer)).try_init()
+        } else {
+            registry.with(fmt::layer().json().flatten_event(true).with_writer(writer)).try_init()
+        };
+        installed.map_err(|_| LogError::Twice)?;
+        std::panic::set_hook(Box::new(log_panic));
         Ok(Self { filter: handle })
     }
 
@@ -71,6 +73,13 @@ fn may_be_logged(event: &Metadata<'_>) -> bool {
     let target = event.target();
     let ours = target.strip_prefix(OURS).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
     ours || *event.level() <= Level::INFO
+}
+
+/// Says where, not what: a panic's message may quote what was being worked on.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current().name().unwrap_or_default().to_owned();
+    tracing::error!(place, thread, "panic");
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, LogError> {

@@ -154,8 +154,18 @@ async fn a_token_must_be_good_in_all_its_parts() {
     .map(|changes| (changes, 401))
     .into();
     for words in [
-        "metacog.streams", "xmetacog.stream", "metacog.stream.x", "metacog", "metacog.*", "METACOG.STREAM", "metacog.stream,x",
-        "metacog.stream\tx", "", "metacog.strеam", "metacog.stream\u{200b}", "*",
+        "metacog.streams",
+        "xmetacog.stream",
+        "metacog.stream.x",
+        "metacog",
+        "metacog.*",
+        "METACOG.STREAM",
+        "metacog.stream,x",
+        "metacog.stream\tx",
+        "",
+        "metacog.strеam",
+        "metacog.stream\u{200b}",
+        "*",
     ] {
         bad.push((json!({"scope": words}), 403));
         bad.push((json!({"scope": [words]}), 403));
@@ -360,7 +370,9 @@ async fn a_ticket_reopens_a_stream_once() {
     let mut content: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
     content["scope"] = json!("metacog.stream metacog.observe");
     let forged = URL_SAFE_NO_PAD.encode(content.to_string());
-    for wrong in [format!("{forged}.{signature}"), format!("{payload}.{}", &signature[1..]), "x.y".into(), token("a", STREAM)] {
+    for wrong in
+        [format!("{forged}.{signature}"), format!("{payload}.{}", &signature[1..]), "x.y".into(), token("a", STREAM)]
+    {
         assert_eq!(offer(&daemon, "/v1/stream", &format!("metacog.v1, resume.{wrong}")).await.err(), Some(401));
     }
     assert_eq!(get(&daemon, "/v1/state", &fresh).await.status, 401);
@@ -382,7 +394,12 @@ async fn keys_go_by_their_kid_and_rotate_with_nobody_refused() {
         EncodingKey::from_secret(secret.trim_end().as_bytes())
     };
     let (old, new) = (write_secret("old"), write_secret("new"));
-    let symmetric = |kid: &str| format!("[[auth.keys]]\nkid = \"{kid}\"\nalg = \"HS256\"\nsecret_file = \"{}\"\n", folder.path().join(kid).display());
+    let symmetric = |kid: &str| {
+        format!(
+            "[[auth.keys]]\nkid = \"{kid}\"\nalg = \"HS256\"\nsecret_file = \"{}\"\n",
+            folder.path().join(kid).display()
+        )
+    };
     let public = |kid: &str, alg: &str, name: &str| {
         format!("[[auth.keys]]\nkid = \"{kid}\"\nalg = \"{alg}\"\npublic_key_file = \"{}\"\n", fixture(name).display())
     };
@@ -424,7 +441,9 @@ async fn keys_go_by_their_kid_and_rotate_with_nobody_refused() {
         let daemon = &daemon;
         async move {
             daemon.signal("HUP").await;
-            let done = || daemon.log().iter().filter(|line| line.contains(&format!("\"message\":\"{expected}"))).count() >= times;
+            let done = || {
+                daemon.log().iter().filter(|line| line.contains(&format!("\"message\":\"{expected}"))).count() >= times
+            };
             // Whoever comes with the old key in the meantime is let in.
             eventually("the reload", || async { done().then_some(()) }).await;
         }

@@ -78,7 +78,11 @@ async fn odd_values_are_rejected_or_harmless() {
     for body in &rejected {
         let answer = Answer::to(daemon.post(PATH, NDJSON, body.clone())).await;
         let answer = answer.json();
-        assert_eq!((&answer["accepted"], &answer["rejected"][0]["index"]), (&json!(0), &json!(0)), "{body:.99}: {answer}");
+        assert_eq!(
+            (&answer["accepted"], &answer["rejected"][0]["index"]),
+            (&json!(0), &json!(0)),
+            "{body:.99}: {answer}"
+        );
     }
     let accepted = [
         item("\"usage\",\"input_tokens\":18446744073709551615,\"output_tokens\":18446744073709551615,\"cost\":1.7e308"),
@@ -149,7 +153,17 @@ async fn bodies_beyond_the_limits_are_refused_and_cost_no_memory() {
 #[tokio::test]
 async fn what_is_not_there_is_said_so() {
     let daemon = Daemon::start(&[]).await;
-    for path in ["/v2/state", "/v1", "/v1/", "/v1/state/", "/metrics/x", "/../etc/passwd", "/v1/agents/", "/v1/agents/a", "/%00"] {
+    for path in [
+        "/v2/state",
+        "/v1",
+        "/v1/",
+        "/v1/state/",
+        "/metrics/x",
+        "/../etc/passwd",
+        "/v1/agents/",
+        "/v1/agents/a",
+        "/%00",
+    ] {
         for method in [reqwest::Method::GET, reqwest::Method::POST, reqwest::Method::DELETE] {
             let request = daemon.http.request(method, daemon.url(path)).bearer_auth(token("r", "metacog.stream"));
             Answer::to(request).await.problem(404, "not-found");
@@ -177,7 +191,9 @@ async fn what_is_not_there_is_said_so() {
             assert_eq!(answer.header("allow"), known, "{path}");
         }
     }
-    for content_type in ["text/plain", "application/xml", "application/jsonx", "json", "multipart/form-data; boundary=x"] {
+    for content_type in
+        ["text/plain", "application/xml", "application/jsonx", "json", "multipart/form-data; boundary=x"]
+    {
         let detail = Answer::to(daemon.post(PATH, content_type, "{}")).await.problem(415, "unsupported-media-type");
         assert_eq!(detail, "the Content-Type must be one of application/json, application/x-ndjson");
     }
@@ -239,7 +255,17 @@ async fn a_request_that_never_ends_is_cut_off() {
     let endless = format!("{head}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n");
     let negative = format!("{head}Content-Length: -1\r\n\r\n");
     let twice = format!("{head}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}");
-    for bytes in ["\r\n\r\n\r\n", "\x16\x03\x01\x02\x00", "HELO\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", &both, &chunk, &endless, &negative, &twice] {
+    for bytes in [
+        "\r\n\r\n\r\n",
+        "\x16\x03\x01\x02\x00",
+        "HELO\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        &both,
+        &chunk,
+        &endless,
+        &negative,
+        &twice,
+    ] {
         let said = rest(&mut daemon.raw(bytes.as_bytes()).await).await;
         assert!(said.is_empty() || said.starts_with("HTTP/1.1 4"), "{bytes:.60}: {said}");
     }

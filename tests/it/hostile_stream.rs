@@ -176,7 +176,8 @@ async fn a_thousand_connections_of_one_subject_are_too_many() {
         .buffer_unordered(16)
         .collect()
         .await;
-    let mut open: Vec<Stream> = opened.into_iter().filter_map(|opened| opened.map_err(|code| assert_eq!(code, 4429)).ok()).collect();
+    let mut open: Vec<Stream> =
+        opened.into_iter().filter_map(|opened| opened.map_err(|code| assert_eq!(code, 4429)).ok()).collect();
     assert_eq!(open.len(), 64);
     assert_eq!(daemon.metric("ws_connections").await, 65.0);
     assert_eq!(daemon.metric("ws_connections_total{outcome=\"too_many\"}").await, 936.0);
@@ -192,10 +193,7 @@ async fn a_thousand_connections_of_one_subject_are_too_many() {
     let headers = [("authorization", &*bearer)];
     assert_eq!(try_connect(&daemon, "/v1/stream", &headers).await.err(), Some(4429));
     open.pop();
-    eventually("the place to be free", || async {
-        (daemon.metric("ws_connections").await < 66.0).then_some(())
-    })
-    .await;
+    eventually("the place to be free", || async { (daemon.metric("ws_connections").await < 66.0).then_some(()) }).await;
     assert!(try_connect(&daemon, "/v1/stream", &headers).await.is_ok());
     daemon.assert_well().await;
 }
@@ -218,7 +216,11 @@ async fn deaf(daemon: &Daemon, number: usize) -> TcpStream {
 
 #[tokio::test]
 async fn clients_that_never_read_are_closed_and_cost_others_nothing() {
-    let settings = [("stream__merge_for", "200ms"), ("stream__stall_timeout", "1s"), ("log__filter", "info,consciousness_system::http=debug")];
+    let settings = [
+        ("stream__merge_for", "200ms"),
+        ("stream__stall_timeout", "1s"),
+        ("log__filter", "info,consciousness_system::http=debug"),
+    ];
     let daemon = Daemon::start(&settings).await;
     let mut honest = connect(&daemon, &token("honest", "metacog.stream")).await;
     let crowd: Value = (0..3_000).map(|i| json!({"agent": format!("agent-{i}"), "kind": "thought"})).collect();
@@ -254,7 +256,8 @@ async fn clients_that_never_read_are_closed_and_cost_others_nothing() {
 
 #[tokio::test]
 async fn a_client_that_does_not_answer_pings_is_closed() {
-    let settings = [("stream__merge_for", "100ms"), ("stream__stall_timeout", "1s"), ("stream__ping_interval", "500ms")];
+    let settings =
+        [("stream__merge_for", "100ms"), ("stream__stall_timeout", "1s"), ("stream__ping_interval", "500ms")];
     let daemon = Daemon::start(&settings).await;
     let mut mute = daemon.raw(format!("{}\r\n", upgrade(&token("mute", "metacog.stream"))).as_bytes()).await;
     let mut honest = connect(&daemon, &token("honest", "metacog.stream")).await;

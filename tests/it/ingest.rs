@@ -162,7 +162,8 @@ async fn an_item_that_is_wrong_costs_that_item_only() {
     let single = json!({"accepted": 0, "rejected": [{"index": 0, "error": "unknown `kind`"}]});
     assert_eq!(daemon.observe(&json!({"agent": "a", "kind": "dream"})).await, (202, single));
 
-    let broken = "{\"agent\":\"a\",\"kind\":\"thought\"}\n{\"agent\":\"a\",\n\u{0}\n{\"agent\":\"a\",\"kind\":\"thought\"}\n";
+    let broken =
+        "{\"agent\":\"a\",\"kind\":\"thought\"}\n{\"agent\":\"a\",\n\u{0}\n{\"agent\":\"a\",\"kind\":\"thought\"}\n";
     let answer = Answer::to(daemon.post("/v1/observations", NDJSON, broken)).await;
     let indices: Vec<_> = answer.json()["rejected"].as_array().unwrap().iter().map(|r| r["index"].clone()).collect();
     assert_eq!((answer.status, &answer.json()["accepted"], indices), (202, &json!(2), vec![json!(1), json!(2)]));
@@ -220,7 +221,11 @@ async fn times_come_in_several_forms_but_not_from_the_future() {
     assert_eq!(rejected.len(), bad.len());
     for (i, rejection) in rejected.iter().enumerate() {
         assert_eq!(rejection["index"], good.len() + i);
-        let expected = if i < 5 { "`at` is more than 5 minutes ahead" } else { "`at` must be RFC 3339 or Unix nanoseconds, 1970 or later" };
+        let expected = if i < 5 {
+            "`at` is more than 5 minutes ahead"
+        } else {
+            "`at` must be RFC 3339 or Unix nanoseconds, 1970 or later"
+        };
         assert_eq!(rejection["error"], expected, "{}", bad[i]);
     }
     assert_eq!(daemon.settled().await["agents"]["a"]["observations"], good.len());
@@ -253,10 +258,12 @@ async fn a_full_queue_says_when_to_come_again_and_loses_nothing() {
 
     // OTLP exporters retry on this status. The heart may beat in between, so both are sent until one is refused.
     let spans: Vec<_> = (0..600)
-        .map(|i| json!({"spanId": format!("{i:016x}"), "name": "n", "attributes": [
-            {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
-            {"key": "gen_ai.agent.name", "value": {"stringValue": "b"}},
-        ]}))
+        .map(|i| {
+            json!({"spanId": format!("{i:016x}"), "name": "n", "attributes": [
+                {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
+                {"key": "gen_ai.agent.name", "value": {"stringValue": "b"}},
+            ]})
+        })
         .collect();
     let request = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).to_string();
     let mut otlp_refused = false;

@@ -47,9 +47,8 @@ fn recorded(name: &str) -> Vec<u8> {
 #[tokio::test]
 async fn recorded_exports_are_taken_once() {
     let daemon = Daemon::start(&[]).await;
-    let node = std::fs::read_to_string(
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/otlp/node-v1_traces.json"),
-    );
+    let node =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/otlp/node-v1_traces.json"));
     let node = node.expect("the fixture is there");
     // Times in JSON are texts of nanoseconds; they all begin alike.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
@@ -225,7 +224,10 @@ async fn python() -> PathBuf {
     };
     if !works(&python).await {
         let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status().await;
-        assert!(made.is_ok_and(|status| status.success()), "python3 with venv is needed: use tests/run, which installs it");
+        assert!(
+            made.is_ok_and(|status| status.success()),
+            "python3 with venv is needed: use tests/run, which installs it"
+        );
         let mut pip = Command::new(folder.join("bin/pip"));
         pip.args(["install", "--quiet", "--disable-pip-version-check", "-r"]);
         pip.arg(root.join("tests/python/requirements.txt"));
@@ -257,7 +259,11 @@ async fn the_real_sdk_is_understood() {
     for compression in ["gzip", "deflate", "none"] {
         let agent = &state["agents"][format!("sdk-{compression}")];
         assert_eq!(agent["observations"], 6 * 8 + 2, "{agent}");
-        assert_eq!(agent["loop"], json!({"pattern": "no_progress", "repeats": 6}), "bash fails in the same way each time");
+        assert_eq!(
+            agent["loop"],
+            json!({"pattern": "no_progress", "repeats": 6}),
+            "bash fails in the same way each time"
+        );
         assert_eq!((&agent["status"], &agent["advice"]), (&json!("stuck"), &json!("escalate")));
     }
     let text = daemon.metrics().await;
