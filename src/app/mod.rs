@@ -139,6 +139,12 @@ impl App {
         })
     }
 
+    /// Whether the daemon came so far as to take traffic, once that is known.
+    pub fn ready(&self) -> impl Future<Output = bool> + use<> {
+        let mut news = self.hub.subscribe();
+        async move { news.wait_for(|news| news.serial > 0).await.is_ok() }
+    }
+
     /// Runs until a signal asks to end, then drains: not ready; streams told and closed; listener closed and requests
     /// answered; what is queued folded by a last beat.
     ///
