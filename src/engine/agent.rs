@@ -146,11 +146,12 @@ impl AgentState {
         if self.fold_claims(observation, config, &mut note) {
             touched.add(Touched::CLAIMS);
         }
-        if let Kind::Result { ok, duration_ms, .. } = observation.kind {
+        if let Kind::Result { ok, error, duration_ms, .. } = &observation.kind {
             if let Some(ms) = duration_ms {
-                self.series(Series::Latency, drift::latency_value(ms), observation.at, &mut note);
+                self.series(Series::Latency, drift::latency_value(*ms), observation.at, &mut note);
             }
-            self.series(Series::Errors, if ok { 0.0 } else { 1.0 }, observation.at, &mut note);
+            let infrastructure = !ok && error.as_ref().is_some_and(|error| error.infrastructure);
+            self.drift.observe_result(!ok, infrastructure, observation.at).map(Note::Drift).map(&mut note);
         }
         if let Some(text) = observation.kind.text() {
             let kind = observation.kind.name();

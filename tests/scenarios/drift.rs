@@ -99,7 +99,7 @@ fn errors() -> Vec<Scenario> {
             .raises(raised("drift", rises, 60.0).showing("series", "errors").severity("warning"))
             .may_raise("error_streak"),
         Scenario::new("calls fail less often", &falling)
-            .raises(raised("drift", falls, 120.0).showing("series", "errors").severity("info"))
+            .raises(raised("drift", falls, 150.0).showing("series", "errors").severity("info"))
             .may_raise("error_streak"),
         Scenario::new("one call in ten fails", &steady),
     ]

@@ -92,7 +92,8 @@ fn cost() -> Vec<Scenario> {
         s.usage(100, 0.1);
     });
 
-    // 6 an hour of a budget of 10: told after 40 minutes, an hour before it is used up.
+    // 6 an hour of a budget of 10: told after 40 minutes, an hour before it is used up. The pace is known in steps of
+    // five minutes.
     let mut burning = Script::new();
     burning.times(70, |s, _| {
         s.wait(59.0).usage(100, 0.1);
@@ -113,7 +114,7 @@ fn cost() -> Vec<Scenario> {
         Scenario::new("a session's budget used up", &budget).with("ANALYSIS__LOAD__SESSION_BUDGET", "5.0").raises(stop),
         Scenario::new("a budget that burns", &burning)
             .with("ANALYSIS__LOAD__AGENT_BUDGET", "10.0")
-            .raises(raised("overloaded", 2400.0, 150.0).severity("warning")),
+            .raises(raised("overloaded", 2400.0, 300.0).severity("warning")),
         Scenario::new("a budget that lasts", &thrifty).with("ANALYSIS__LOAD__AGENT_BUDGET", "10.0"),
     ]
 }

@@ -89,11 +89,11 @@ pub fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("slow because the service is away", &outage)
             .raises(raised("blocked", begins, 1.0).severity("critical").open())
-            .raises(raised("drift", onset, 900.0).showing("series", "latency").showing("because", "blocked"))
+            .raises(raised("drift", onset, 60.0).showing("because", "blocked"))
             .raises(raised("overloaded", onset, 600.0).showing("because", "blocked")),
         Scenario::new("the service is back", &over)
             .raises(raised("blocked", begins, 1.0).resolved())
-            .raises(raised("drift", onset, 900.0).showing("because", serde_json::Value::Null))
+            .raises(raised("drift", onset, 900.0).showing("because", serde_json::Value::Null).times(1, 2))
             .raises(raised("overloaded", onset, 600.0)),
         Scenario::new("wrong, sure of it, and in a loop", &confused)
             .raises(raised("drift", falls, 70.0).showing("series", "accuracy"))

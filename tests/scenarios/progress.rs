@@ -75,7 +75,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::new("progress without a total", &silent_total),
         Scenario::new("no step in twenty minutes", &unpaced).raises(raised("stalled", 900.0, 15.0)),
         Scenario::new("an agent that never reports", &none),
-        Scenario::new("steps around the limit", &around).raises(raised("stalled", 0.0, 1500.0).times(1, 4)),
+        Scenario::new("steps around the limit", &around).raises(raised("stalled", 0.0, 1500.0).times(0, 4)),
         Scenario::new("no progress because it is stuck", &looping)
             .raises(raised("stuck", stands, 40.0).severity("critical"))
             .raises(raised("stalled", stands + 300.0, 15.0).showing("because", "stuck")),

@@ -226,7 +226,7 @@ pub struct Expected {
     pub onset: f64,
     /// How long it may take to be told, seconds.
     pub within: f64,
-    /// How often it may open, at least and at most.
+    /// How often it may open, at least and at most. 0: told or not, but not again and again.
     pub openings: (usize, usize),
     /// What its evidence says, at its end.
     pub evidence: Vec<(&'static str, Value)>,
