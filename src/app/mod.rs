@@ -1,8 +1,10 @@
 //! Floor 6: composition. Puts the rooms together, spawns all tasks, and ends them in order.
 
 mod heart;
+mod series;
 mod signals;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread;
@@ -82,6 +84,7 @@ impl App {
         let commit = option_env!("CONSCIOUSNESS_COMMIT").unwrap_or("unknown");
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1);
         metrics.leader.set(1);
+        series::declare(&metrics);
         metrics.breaker_state.with_label_values(&["redis"]).set(BreakerState::Closed as i64);
         metrics.circuit_breaker_open_total.with_label_values(&["redis"]);
         if config.redis.url.is_empty() {
@@ -226,15 +229,22 @@ fn reload(read: &Reload, authenticator: &Authenticator, logs: &Logs) {
 }
 
 async fn tell_key_ages(authenticator: Arc<Authenticator>, metrics: Metrics) {
+    let started = clock::now();
     let mut tick = tokio::time::interval(KEY_AGES);
+    let mut told: HashSet<String> = HashSet::new();
     loop {
         tick.tick().await;
-        metrics.auth_key_age_seconds.reset();
         let now = clock::now();
+        let mut known = HashSet::with_capacity(told.len());
         for key in authenticator.keys().iter() {
-            if let Some(since) = key.since() {
-                metrics.auth_key_age_seconds.with_label_values(&[key.kid()]).set(now.since(since).as_secs_f64());
-            }
+            let age = now.since(key.since().unwrap_or(started));
+            metrics.auth_key_age_seconds.with_label_values(&[key.kid()]).set(age.as_secs_f64());
+            known.insert(key.kid().to_owned());
         }
+        for gone in told.difference(&known) {
+            // An error means that it is gone already.
+            let _ = metrics.auth_key_age_seconds.remove_label_values(&[gone]);
+        }
+        told = known;
     }
 }

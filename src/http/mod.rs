@@ -26,3 +26,4 @@ pub use gate::Gate;
 pub use router::router;
 pub use serve::serve;
 pub use services::{Clock, Parts, Pulse, Readiness, Services};
+pub use upgrade::OUTCOMES;

@@ -18,7 +18,7 @@ use super::hub::{Given, News};
 use super::message::{self, Message};
 use super::pace::Pace;
 use super::registry::{Place, Signal};
-use super::service::Streams;
+use super::service::{Settings, Streams};
 use super::wire::{Event, Fault, Incoming, Wire};
 
 /// Answers that wait for their turn; more are given up.
@@ -140,9 +140,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Fault::Told(close) => Some(close),
             Fault::Gone => None,
         };
-        let linger = self.streams.settings.linger;
-        // The stream keeps its place until its connection is gone.
-        let Self { wire, place: _place, .. } = *self;
+        let Settings { linger, config, .. } = &self.streams.settings;
+        // A client that took nothing is told why when it does again, if that is soon: half a frame and the close wait for
+        // it. It is no stream any more; any other keeps its place until its connection is gone.
+        let slow = close == Some(Close::Slow);
+        let linger = if slow { config.stall_timeout.max(*linger) } else { *linger };
+        let Self { wire, place, .. } = *self;
+        let _place = if slow { None } else { Some(place) };
         wire.finish(close, linger).await;
         close
     }

@@ -1,9 +1,11 @@
 //! What the tests share: a daemon of their own, its clients, and waiting with a limit.
 
 mod daemon;
+mod http;
 mod stream;
 mod wait;
 
-pub use daemon::{Daemon, SECRET, Set, answer, sign, token, unix_now};
+pub use daemon::{Daemon, SECRET, Set, answer, binary, sign, token, unix_now};
+pub use http::{Answer, gzip, rest};
 pub use stream::{Closed, Stream, connect, try_connect};
 pub use wait::{LIMIT, eventually, within};
