@@ -100,6 +100,11 @@ impl Errors {
         Assessment::Raise(severity, Evidence::new().count(EvidenceKey::InARow, u64::from(failures)))
     }
 
+    /// Ends what is on, since the agent has ended: what it does later is something new.
+    pub fn end(&mut self) {
+        (self.infrastructure, self.failures, self.successes, self.streak) = (0, 0, 0, 0);
+    }
+
     /// Totals so far.
     pub fn figures(&self) -> Figures {
         Figures { results: self.results, failed: self.failed, in_a_row: self.in_a_row }

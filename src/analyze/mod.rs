@@ -8,6 +8,7 @@
 pub mod calibration;
 pub mod drift;
 pub mod errors;
+pub(crate) mod index;
 pub mod load;
 pub mod metad;
 pub mod progress;

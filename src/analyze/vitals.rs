@@ -2,9 +2,12 @@
 //!
 //! It is judged with the same machinery as the agents are. What it is told ([`Pulse`]) was measured by others.
 
+mod recent;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use recent::Recent;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -97,7 +100,7 @@ pub struct Vitals {
     skew_ms: Option<f64>,
     interval_ms: f64,
     /// Analysis times of the last beats, milliseconds.
-    analysis_ms: VecDeque<f64>,
+    analysis_ms: Recent,
     /// Observations folded in each of the last seconds, newest last, with the second they belong to.
     seconds: VecDeque<(u64, u64)>,
     store: Option<(StoreMode, BreakerState, u64)>,
@@ -182,10 +185,7 @@ impl Vitals {
         let analysis = pulse.analysis.map(|took| took.as_secs_f64() * 1e3);
         self.overrun.step(pulse.backlog > 0 || analysis.is_some_and(|ms| ms > interval * config.overrun_share));
         if let Some(ms) = analysis {
-            if self.analysis_ms.len() == Self::ANALYSIS_WINDOW {
-                self.analysis_ms.pop_front();
-            }
-            self.analysis_ms.push_back(ms);
+            self.analysis_ms.push(ms, Self::ANALYSIS_WINDOW);
         }
         let second = now.as_millis() / 1000;
         count(&mut self.seconds, second, folded, Self::RATE_WINDOW);
@@ -213,9 +213,6 @@ impl Vitals {
 
     /// What is shown.
     pub fn figures(&self) -> Figures {
-        let mut sorted: Vec<f64> = self.analysis_ms.iter().copied().collect();
-        sorted.sort_by(f64::total_cmp);
-        let quantile = |q: f64| sorted.get((q * (sorted.len().saturating_sub(1)) as f64) as usize).copied();
         let span = match (self.seconds.front(), self.seconds.back()) {
             // The running second is not over, so it counts neither as time nor as observations.
             (Some((first, _)), Some((last, _))) if last > first => Some(last - first),
@@ -230,8 +227,8 @@ impl Vitals {
             skew_ms: self.skew_ms,
             continuity: (self.beats_due > 0).then(|| self.beats_on_time as f64 / self.beats_due as f64),
             missed: self.missed,
-            p50_ms: quantile(0.5),
-            p95_ms: quantile(0.95),
+            p50_ms: self.analysis_ms.quantile(0.5),
+            p95_ms: self.analysis_ms.quantile(0.95),
             per_second: span.map(whole),
             store: self.store,
         }

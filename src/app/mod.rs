@@ -1,8 +1,10 @@
 //! Floor 6: composition. Puts the rooms together, spawns all tasks, and ends them in order.
 
 mod heart;
+mod series;
 mod signals;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread;
@@ -93,6 +95,7 @@ impl App {
         let commit = option_env!("CONSCIOUSNESS_COMMIT").unwrap_or("unknown");
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1);
         metrics.leader.set(1);
+        series::declare(&metrics);
         if config.redis.url.is_empty() {
             tracing::warn!("no redis.url is configured: nothing outlives the process");
         }
@@ -157,6 +160,12 @@ impl App {
             logs,
             reload,
         })
+    }
+
+    /// Whether the daemon came so far as to take traffic, once that is known.
+    pub fn ready(&self) -> impl Future<Output = bool> + use<> {
+        let mut news = self.hub.subscribe();
+        async move { news.wait_for(|news| news.serial > 0).await.is_ok() }
     }
 
     /// Runs until a signal asks to end, then drains: not ready; streams told and closed; listener closed and requests
@@ -270,15 +279,22 @@ fn reload(read: &Reload, authenticator: &Authenticator, logs: &Logs) {
 }
 
 async fn tell_key_ages(authenticator: Arc<Authenticator>, metrics: Metrics) {
+    let started = clock::now();
     let mut tick = tokio::time::interval(KEY_AGES);
+    let mut told: HashSet<String> = HashSet::new();
     loop {
         tick.tick().await;
-        metrics.auth_key_age_seconds.reset();
         let now = clock::now();
+        let mut known = HashSet::with_capacity(told.len());
         for key in authenticator.keys().iter() {
-            if let Some(since) = key.since() {
-                metrics.auth_key_age_seconds.with_label_values(&[key.kid()]).set(now.since(since).as_secs_f64());
-            }
+            let age = now.since(key.since().unwrap_or(started));
+            metrics.auth_key_age_seconds.with_label_values(&[key.kid()]).set(age.as_secs_f64());
+            known.insert(key.kid().to_owned());
         }
+        for gone in told.difference(&known) {
+            // An error means that it is gone already.
+            let _ = metrics.auth_key_age_seconds.remove_label_values(&[gone]);
+        }
+        told = known;
     }
 }

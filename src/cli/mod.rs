@@ -77,6 +77,8 @@ impl fmt::Display for Failure {
 /// # Errors
 /// What to tell the user, and the exit code.
 pub fn run() -> Result<(), Failure> {
+    // An error means that a provider was installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let env = config::environment();
     let mut out = std::io::stdout().lock();
     match Cli::parse().command {
@@ -103,8 +105,6 @@ fn print(out: &mut impl Write, text: &str) -> Result<(), Failure> {
 
 /// The runtime of everything but the heart, which has a thread of its own.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    // An error means that a provider was installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(|error| Failure::run(format!("the runtime cannot be started: {error}")))
 }

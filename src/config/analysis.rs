@@ -8,7 +8,7 @@ use crate::setting::Problems;
 /// Reports values out of range.
 pub(super) fn check(config: &Config, problems: &mut Problems) {
     let moments = Duration::from_secs(1)..=Duration::from_hours(24 * 366);
-    problems.number("analysis.ids_per_agent", config.ids_per_agent, 64..=1_048_576);
+    problems.number("analysis.ids_per_agent", config.ids_per_agent, 64..=65_000);
     problems.duration("analysis.idle_after", config.idle_after, moments.clone());
     problems.number("analysis.fits_per_beat", config.fits_per_beat, 1..=1_000);
 
@@ -21,6 +21,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
         ("analysis.drift.warning_size", config.drift.warning_size),
         ("analysis.drift.critical_size", config.drift.critical_size),
         ("analysis.load.context_fill", config.load.context_fill),
+        ("analysis.load.budget_warning", config.load.budget_warning),
         ("analysis.load.release", config.load.release),
         ("analysis.vitals.skewed_share", config.vitals.skewed_share),
         ("analysis.vitals.overrun_share", config.vitals.overrun_share),
@@ -48,6 +49,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     ] {
         problems.number(key, value, 0.0..=1e15);
     }
+    problems.duration("analysis.load.burn_horizon", config.load.burn_horizon, moments.clone());
     problems.duration("analysis.progress.min_stall", config.progress.min_stall, moments.clone());
     problems.duration("analysis.progress.min_stall_unpaced", config.progress.min_stall_unpaced, moments.clone());
     problems.duration("analysis.progress.inactive", config.progress.inactive, moments.clone());

@@ -313,6 +313,12 @@ impl Evidence {
         self
     }
 
+    /// Without a key.
+    pub fn without(mut self, key: EvidenceKey) -> Self {
+        self.0.retain(|(known, _)| *known != key);
+        self
+    }
+
     /// The value of a key.
     pub fn get(&self, key: EvidenceKey) -> Option<&EvidenceValue> {
         self.0.iter().find(|(known, _)| *known == key).map(|(_, value)| value)

@@ -192,7 +192,8 @@ impl From<Probability> for f64 {
 }
 
 /// The kinds of observations by name. A metric label, so closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum KindName {
     /// See [`Kind::Thought`].
     Thought,

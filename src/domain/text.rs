@@ -1,6 +1,7 @@
 //! Private text: what agents thought, said, passed and got.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -12,7 +13,8 @@ use xxhash_rust::xxh3::xxh3_64;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Text {
     hash: u64,
-    excerpt: Box<str>,
+    /// Shared, since the newest texts of an agent are kept as quotes.
+    excerpt: Arc<str>,
 }
 
 impl Text {

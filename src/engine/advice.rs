@@ -2,25 +2,34 @@
 //!
 //! | open insight | advice |
 //! | --- | --- |
-//! | `stuck` (critical), `overloaded` by an exhausted budget (critical) | `stop` |
-//! | `stuck`, `blocked`, `stalled`, `error_streak` (critical) | `escalate` |
+//! | `stuck` (critical), `overloaded` by a budget that is used up | `stop` |
+//! | `stuck`, `blocked`, `stalled`, `error_streak` (critical), `overloaded` (critical) | `escalate` |
 //! | `overconfident`, `underconfident`, `unreliable`, `drift` from warning on, `error_streak` | `verify` |
 //! | anything else, or none | `continue` |
 //!
 //! The most drastic one counts.
 
-use crate::domain::{Advice, Insight, InsightKind, Severity, Status};
+use crate::domain::{Advice, EvidenceKey, EvidenceValue, Insight, InsightKind, Severity, Status};
 
 /// The advice that one open insight gives.
 pub(super) fn advice(insight: &Insight) -> Advice {
     match (insight.kind, insight.severity) {
-        (InsightKind::Stuck | InsightKind::Overloaded, Severity::Critical) => Advice::Stop,
+        (InsightKind::Stuck, Severity::Critical) => Advice::Stop,
+        (InsightKind::Overloaded, Severity::Critical) if is_used_up(insight) => Advice::Stop,
         (InsightKind::Stuck | InsightKind::Blocked | InsightKind::Stalled, _)
-        | (InsightKind::ErrorStreak, Severity::Critical) => Advice::Escalate,
+        | (InsightKind::ErrorStreak | InsightKind::Overloaded, Severity::Critical) => Advice::Escalate,
         (InsightKind::Overconfident | InsightKind::Underconfident | InsightKind::Unreliable, _)
         | (InsightKind::ErrorStreak, _)
         | (InsightKind::Drift, Severity::Warning | Severity::Critical) => Advice::Verify,
         _ => Advice::Continue,
+    }
+}
+
+/// Whether its budget is.
+fn is_used_up(insight: &Insight) -> bool {
+    match (insight.evidence.get(EvidenceKey::Cost), insight.evidence.get(EvidenceKey::Budget)) {
+        (Some(EvidenceValue::Number(cost)), Some(EvidenceValue::Number(budget))) => cost >= budget,
+        _ => false,
     }
 }
 
@@ -60,6 +69,13 @@ mod tests {
         assert_eq!(advise(InsightKind::Stuck, Severity::Warning), Advice::Escalate);
         assert_eq!(advise(InsightKind::Overconfident, Severity::Warning), Advice::Verify);
         assert_eq!(advise(InsightKind::Drift, Severity::Info), Advice::Continue);
+        assert_eq!(advise(InsightKind::Overloaded, Severity::Warning), Advice::Continue);
+        assert_eq!(advise(InsightKind::Overloaded, Severity::Critical), Advice::Escalate);
+        let budget = |cost| Insight {
+            evidence: Evidence::new().number(EvidenceKey::Cost, cost).number(EvidenceKey::Budget, 10.0),
+            ..insight(InsightKind::Overloaded, Severity::Critical)
+        };
+        assert_eq!((advice(&budget(9.0)), advice(&budget(10.0))), (Advice::Escalate, Advice::Stop));
         assert_eq!(advise(InsightKind::Silent, Severity::Critical), Advice::Continue);
     }
 

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::advice;
 use super::config::Config;
+use super::damping::Damper;
 use super::insights::{InsightBook, InsightChange, Occasion, OpenKinds};
+use super::links;
 use super::reflection::{self, Quote};
+use super::touched::Touched;
 use super::window::IdWindow;
 use crate::analyze::calibration::Calibration;
 use crate::analyze::drift::{self, Change, Drift, Series};
@@ -16,9 +19,7 @@ use crate::analyze::load::Load;
 use crate::analyze::progress::Progress;
 use crate::analyze::silence::Silence;
 use crate::analyze::stuck::{Detection, Event, Stuck};
-use crate::domain::{
-    Advice, Assessment, EvidenceKey, EvidenceValue, InsightKind, Kind, Observation, SessionKey, Status, Timestamp,
-};
+use crate::domain::{Advice, Assessment, InsightKind, Kind, Observation, SessionKey, Status, Timestamp};
 
 /// One agent's part of the meta-state: private, and serialised whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub struct AgentState {
     pub duplicates: u64,
     /// Its sessions.
     pub sessions: BTreeMap<SessionKey, Box<Session>>,
+    /// Those of them that are in a loop.
+    pub looping: Vec<SessionKey>,
     /// Its claims and how they turned out.
     pub calibration: Calibration,
     /// Its failures.
@@ -51,6 +54,8 @@ pub struct AgentState {
     pub quotes: VecDeque<Quote>,
     /// Its open insights.
     pub open: OpenKinds,
+    /// What keeps them from flapping.
+    pub damper: Damper,
     /// What it is doing.
     pub status: Status,
     /// What it should do.
@@ -66,6 +71,8 @@ pub struct AgentState {
 pub struct Session {
     /// The agent's count of observations when the session was last seen: the order in which sessions are forgotten.
     pub touched: u64,
+    /// When it was last seen.
+    pub last_seen: Timestamp,
     /// Its steps.
     pub stuck: Stuck,
 }
@@ -76,6 +83,8 @@ pub(super) struct Folded {
     pub(super) counted: bool,
     /// Kinds of insights to be judged at once: what begins and ends within one beat would else never be told.
     pub(super) turned: [Option<InsightKind>; 2],
+    /// What it changed.
+    pub(super) touched: Touched,
 }
 
 /// Something that an observation brought to light, for reports.
@@ -97,6 +106,7 @@ impl AgentState {
             observations: 0,
             duplicates: 0,
             sessions: BTreeMap::new(),
+            looping: Vec::new(),
             calibration: Calibration::default(),
             errors: Errors::default(),
             drift: Drift::default(),
@@ -105,6 +115,7 @@ impl AgentState {
             silence: Silence::default(),
             quotes: VecDeque::new(),
             open: OpenKinds::new(),
+            damper: Damper::default(),
             status: Status::Idle,
             advice: Advice::Continue,
             ids: IdWindow::default(),
@@ -122,57 +133,83 @@ impl AgentState {
     ) -> Folded {
         if observation.id.is_some_and(|id| !self.ids.admit(id, config.ids_per_agent)) {
             self.duplicates += 1;
-            return Folded { counted: false, turned: [None; 2] };
+            return Folded { counted: false, turned: [None; 2], touched: Touched::default() };
         }
         self.observations += 1;
         self.last_seen = now;
-        let session = self.session(observation.session, config.sessions_per_agent);
-        let stuck = match session.stuck.observe(observation, &config.stuck) {
-            Some(Event::Detected(detection)) => {
-                note(Note::Stuck(observation.session, detection));
-                Some(InsightKind::Stuck)
-            }
-            Some(Event::Broken) => Some(InsightKind::Stuck),
-            Some(Event::Continued(_)) | None => None,
-        };
+        let mut touched = Touched::by(observation);
+        let stuck = self.fold_steps(observation, now, config, &mut touched, &mut note);
         let errors = self.errors.observe(observation, &config.errors);
         self.load.observe(observation);
         self.progress.observe(observation);
         self.silence.observe(observation, now);
-        self.fold_claims(observation, config, &mut note);
-        if let Kind::Result { ok, duration_ms, .. } = observation.kind {
+        if self.fold_claims(observation, config, &mut note) {
+            touched.add(Touched::CLAIMS);
+        }
+        if let Kind::Result { ok, error, duration_ms, .. } = &observation.kind {
             if let Some(ms) = duration_ms {
-                self.series(Series::Latency, drift::latency_value(ms), observation.at, &mut note);
+                self.series(Series::Latency, drift::latency_value(*ms), observation.at, &mut note);
             }
-            self.series(Series::Errors, if ok { 0.0 } else { 1.0 }, observation.at, &mut note);
+            let infrastructure = !ok && error.as_ref().is_some_and(|error| error.infrastructure);
+            self.drift.observe_result(!ok, infrastructure, observation.at).map(Note::Drift).map(&mut note);
         }
         if let Some(text) = observation.kind.text() {
             let kind = observation.kind.name();
             reflection::quote(&mut self.quotes, observation.at, kind, text, &config.reflection);
         }
-        Folded { counted: true, turned: [stuck, errors] }
+        Folded { counted: true, turned: [stuck, errors], touched }
     }
 
-    fn fold_claims(&mut self, observation: &Observation, config: &Config, note: &mut impl FnMut(Note)) {
+    /// Looks for loops in the observation's session.
+    fn fold_steps(
+        &mut self,
+        observation: &Observation,
+        now: Timestamp,
+        config: &Config,
+        touched: &mut Touched,
+        note: &mut impl FnMut(Note),
+    ) -> Option<InsightKind> {
+        let (key, looping) = (observation.session, self.looping.len());
+        let session = self.session(key, config.sessions_per_agent);
+        session.last_seen = now;
+        let event = session.stuck.observe(observation, &config.stuck);
+        if event.is_some() || self.looping.len() != looping {
+            touched.add(Touched::STEPS);
+        }
+        let event = event?;
+        match event {
+            Event::Detected(detection) => {
+                note(Note::Stuck(key, detection));
+                self.looping.push(key);
+            }
+            // It goes on although it was taken to have ended.
+            Event::Continued(_) if !self.looping.contains(&key) => self.looping.push(key),
+            Event::Continued(_) => return None,
+            Event::Broken => self.looping.retain(|looping| *looping != key),
+        }
+        Some(InsightKind::Stuck)
+    }
+
+    /// Joins claims and verdicts; whether one was resolved.
+    fn fold_claims(&mut self, observation: &Observation, config: &Config, note: &mut impl FnMut(Note)) -> bool {
         let at = observation.at;
-        match &observation.kind {
+        let (joined, correct) = match &observation.kind {
             Kind::Claim { claim, confidence, correct, task } => {
                 let joined = self.calibration.claim(at, *claim, *confidence, *correct, *task, &config.calibration);
                 if joined.claim {
                     self.series(Series::Confidence, confidence.get(), at, note);
                 }
-                if let (true, Some(correct)) = (joined.verdict, correct) {
-                    self.series(Series::Accuracy, if *correct { 1.0 } else { 0.0 }, at, note);
-                }
+                (joined, *correct)
             }
             Kind::Verdict { claim, correct } => {
-                let joined = self.calibration.verdict(at, *claim, *correct, &config.calibration);
-                if joined.verdict {
-                    self.series(Series::Accuracy, if *correct { 1.0 } else { 0.0 }, at, note);
-                }
+                (self.calibration.verdict(at, *claim, *correct, &config.calibration), Some(*correct))
             }
-            _ => {}
+            _ => return false,
+        };
+        if let (true, Some(correct)) = (joined.verdict, correct) {
+            self.series(Series::Accuracy, if correct { 1.0 } else { 0.0 }, at, note);
         }
+        joined.resolved
     }
 
     fn series(&mut self, series: Series, value: f64, at: Timestamp, note: &mut impl FnMut(Note)) {
@@ -185,7 +222,10 @@ impl AgentState {
     fn session(&mut self, key: SessionKey, limit: usize) -> &mut Session {
         if self.sessions.len() >= limit.max(1) && !self.sessions.contains_key(&key) {
             let oldest = self.sessions.iter().min_by_key(|(_, session)| session.touched).map(|(key, _)| *key);
-            oldest.and_then(|oldest| self.sessions.remove(&oldest));
+            if let Some(oldest) = oldest {
+                self.sessions.remove(&oldest);
+                self.looping.retain(|looping| *looping != oldest);
+            }
         }
         let session = self.sessions.entry(key).or_default();
         session.touched = self.observations;
@@ -194,23 +234,51 @@ impl AgentState {
 
     /// The loop it is in, the longest where there are several.
     pub fn loop_now(&self) -> Option<&Detection> {
-        self.sessions.values().filter_map(|session| session.stuck.current()).max_by_key(|detection| detection.repeats)
+        let sessions = self.looping.iter().filter_map(|key| self.sessions.get(key));
+        sessions.filter_map(|session| session.stuck.current()).max_by_key(|detection| detection.repeats)
     }
 
-    /// Judges all kinds of insights about it, carries out what follows, and concludes its status and advice.
+    /// Lets go of what time alone has ended: a session or an agent that was not seen for so long goes on no more, so
+    /// neither do its loops and failures.
+    fn lapse(&mut self, now: Timestamp, config: &Config) {
+        let ended = |seen: Timestamp| now.since(seen) >= config.silence.ended_after;
+        self.looping.retain(|key| self.sessions.get(key).is_some_and(|session| !ended(session.last_seen)));
+        if ended(self.last_seen) {
+            self.errors.end();
+        }
+    }
+
+    /// When [`Self::lapse`] next has something to do.
+    fn next_lapse(&self, config: &Config) -> Option<Timestamp> {
+        let looping = self.looping.iter().filter_map(|key| Some(self.sessions.get(key)?.last_seen));
+        let failing = |kind: InsightKind| matches!(kind, InsightKind::Blocked | InsightKind::ErrorStreak);
+        let failing = self.open.iter().any(|(kind, _)| failing(*kind)).then_some(self.last_seen);
+        looping.chain(failing).min().map(|seen| seen.plus(config.silence.ended_after))
+    }
+
+    /// Judges the kinds of insights that rest on what was touched, carries out what follows, and concludes its status
+    /// and advice.
     pub(super) fn assess(
         &mut self,
         occasion: &Occasion<'_>,
+        touched: Touched,
         config: &Config,
         book: &mut InsightBook,
         changes: &mut Vec<InsightChange>,
     ) {
-        self.calibration.expire(occasion.now, &config.calibration);
+        if touched == Touched::ALL {
+            self.calibration.expire(occasion.now, &config.calibration);
+            self.lapse(occasion.now, config);
+        }
         for kind in KINDS {
-            self.assess_kind(kind, occasion, config, book, changes);
+            // What is open may follow from what opens or resolves now.
+            if touched.concerns(kind) || !self.open.is_empty() {
+                self.assess_kind(kind, occasion, config, book, changes);
+            }
         }
         let insights = self.open.iter().filter_map(|(_, id)| book.get(*id));
-        let active = occasion.now.since(self.last_seen) < config.idle_after;
+        let active = occasion.now.since(self.last_seen) < config.idle_after
+            || self.silence.is_awaited(occasion.now, &config.silence);
         self.status = advice::status(insights.clone(), active);
         self.advice = insights.map(advice::advice).max().unwrap_or(Advice::Continue);
     }
@@ -224,9 +292,11 @@ impl AgentState {
         book: &mut InsightBook,
         changes: &mut Vec<InsightChange>,
     ) {
-        let assessment = self.linked(kind, self.judge(kind, occasion.now, config));
+        let assessment = links::linked(kind, self.judge(kind, occasion.now, config), &self.open, book);
         let words = |evidence: &_| reflection::content(kind, evidence, self.quotes.iter());
-        changes.extend(book.carry_out(occasion, &mut self.open, kind, assessment, words));
+        // A loop has ended when it has: the definition says so.
+        let damper = if kind == InsightKind::Stuck { None } else { Some(&mut self.damper) };
+        changes.extend(book.carry_out(occasion, &mut self.open, damper, kind, assessment, words));
     }
 
     fn judge(&self, kind: InsightKind, now: Timestamp, config: &Config) -> Assessment {
@@ -252,28 +322,13 @@ impl AgentState {
         }
     }
 
-    /// Names the insight that explains this one, where one does.
-    fn linked(&self, kind: InsightKind, assessment: Assessment) -> Assessment {
-        let explained_by: &[InsightKind] = match kind {
-            InsightKind::ErrorStreak | InsightKind::Overloaded => &[InsightKind::Blocked],
-            InsightKind::Drift => &[InsightKind::Blocked, InsightKind::Stuck],
-            InsightKind::Stalled => &[InsightKind::Stuck, InsightKind::Blocked, InsightKind::ErrorStreak],
-            _ => &[],
-        };
-        let because = explained_by.iter().find(|cause| self.open.iter().any(|(open, _)| open == *cause));
-        match (assessment, because) {
-            (Assessment::Raise(severity, evidence), Some(cause)) => {
-                Assessment::Raise(severity, evidence.with(EvidenceKey::Because, EvidenceValue::Kind(*cause)))
-            }
-            (assessment, _) => assessment,
-        }
-    }
-
     /// When it has to be judged again although nothing came in.
     pub(super) fn next_due(&self, now: Timestamp, config: &Config) -> Option<Timestamp> {
         let idle = self.last_seen.plus(config.idle_after);
         [
             (idle > now).then_some(idle),
+            self.damper.next_due().filter(|due| *due > now),
+            self.next_lapse(config).filter(|due| *due > now),
             self.drift.next_due(now, &config.drift),
             self.load.next_due(now),
             self.progress.next_due(now, &config.progress),
@@ -291,10 +346,10 @@ const KINDS: [InsightKind; 10] = [
     InsightKind::Blocked,
     InsightKind::ErrorStreak,
     InsightKind::Overloaded,
+    InsightKind::Drift,
     InsightKind::Overconfident,
     InsightKind::Underconfident,
     InsightKind::Unreliable,
-    InsightKind::Drift,
     InsightKind::Stalled,
     InsightKind::Silent,
 ];

@@ -18,7 +18,7 @@ pub struct Config {
     /// Sessions remembered of each agent, likewise.
     #[serde(skip)]
     pub sessions_per_agent: usize,
-    /// Idempotency keys remembered of each agent, at least.
+    /// Idempotency keys remembered of each agent, the last ones.
     pub ids_per_agent: usize,
     /// An agent that has not shown itself for so long is idle.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::damping::Damper;
 use crate::domain::{AgentId, Assessment, Evidence, Insight, InsightId, InsightKind, Severity, Timestamp};
 
 /// The open insights of one agent, or of the daemon.
@@ -44,11 +45,13 @@ impl InsightBook {
         self.open.values()
     }
 
-    /// Carries out what an analyzer found. `words` tells it in words for the private content.
+    /// Carries out what an analyzer found. `damper` keeps the insight from flapping; `words` tells it in words for the
+    /// private content.
     pub(super) fn carry_out(
         &mut self,
         occasion: &Occasion<'_>,
         kinds: &mut OpenKinds,
+        mut damper: Option<&mut Damper>,
         kind: InsightKind,
         assessment: Assessment,
         words: impl FnOnce(&Evidence) -> String,
@@ -57,6 +60,9 @@ impl InsightBook {
         match (assessment, open) {
             (Assessment::Raise(severity, evidence), Some(at)) => {
                 let (_, id) = *kinds.get(at)?;
+                if let Some(damper) = &mut damper {
+                    damper.holds(kind);
+                }
                 self.update(id, severity, evidence, words)
             }
             (Assessment::Raise(severity, evidence), None) => {
@@ -66,10 +72,16 @@ impl InsightBook {
                 let agent = occasion.agent.cloned();
                 let since = occasion.now;
                 kinds.push((kind, id));
+                if let Some(damper) = &mut damper {
+                    damper.opened(kind, since);
+                }
                 self.open.insert(id, Insight { id, kind, severity, agent, since, until: None, evidence, content });
                 Some(InsightChange::Open(id))
             }
             (Assessment::Clear, Some(at)) => {
+                if damper.is_some_and(|damper| !damper.resolves(kind, occasion.now)) {
+                    return None;
+                }
                 let (_, id) = kinds.remove(at);
                 self.resolve(id, occasion.now)
             }
@@ -90,7 +102,10 @@ impl InsightBook {
         if insight.severity == severity && insight.evidence == evidence {
             return None;
         }
-        insight.content = words(&evidence);
+        // The words are those of the moment at which it was worst: what led there stands in the quotes.
+        if insight.severity != severity {
+            insight.content = words(&evidence);
+        }
         insight.severity = severity;
         insight.evidence = evidence;
         Some(InsightChange::Open(id))
@@ -117,7 +132,7 @@ mod tests {
         let mut assess = |millis: i64, assessment: Assessment| {
             let now = Timestamp::from_nanos(millis * 1_000_000);
             let occasion = Occasion { now, epoch: 1, agent: Some(&agent) };
-            book.carry_out(&occasion, &mut kinds, InsightKind::Stuck, assessment, |_| "words".into())
+            book.carry_out(&occasion, &mut kinds, None, InsightKind::Stuck, assessment, |_| "words".into())
         };
         let evidence = |repeats| Evidence::new().count(EvidenceKey::Repeats, repeats);
         assert_eq!(assess(0, Assessment::Clear), None);

@@ -7,11 +7,15 @@
 mod advice;
 mod agent;
 mod config;
+mod damping;
+mod deal;
 mod document;
 mod insights;
+mod links;
 mod meta;
 mod reflection;
 mod roster;
+mod touched;
 mod window;
 
 use std::cmp::Reverse;
@@ -21,13 +25,16 @@ use std::time::Duration;
 
 pub use agent::{AgentState, Note, Session};
 pub use config::Config;
+pub use damping::Damper;
 pub use document::{Document, DocumentError, SCHEMA};
 pub use insights::{InsightBook, InsightChange};
 pub use meta::MetaState;
 pub use reflection::{Entry, Quote, Reflection};
+pub use touched::Touched;
 pub use window::IdWindow;
 
 use self::agent::Folded;
+use self::deal::Deal;
 use self::insights::Occasion;
 use self::reflection::Scene;
 use self::roster::{Place, Roster};
@@ -47,13 +54,14 @@ pub struct Engine {
     timers: BinaryHeap<Reverse<(Timestamp, Place)>>,
     beat: Beat,
     folded: u64,
+    deal: Deal,
 }
 
 /// What one beat changed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Beat {
-    /// Agents that may have changed.
-    pub agents: Vec<AgentId>,
+    /// Agents that may have changed. One may be told twice.
+    pub agents: Vec<Changed>,
     /// Agents that were forgotten.
     pub forgotten: Vec<AgentId>,
     /// How many of them for want of room.
@@ -68,6 +76,16 @@ pub struct Beat {
     pub folded: u64,
 }
 
+/// An agent that may have changed in a beat.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// The agent.
+    pub agent: AgentId,
+    /// What of it.
+    pub touched: Touched,
+    place: Place,
+}
+
 impl Engine {
     /// An engine that remembers nothing, as the leader of an epoch.
     pub fn new(config: Config, epoch: u64) -> Self {
@@ -79,6 +97,7 @@ impl Engine {
             timers: BinaryHeap::new(),
             beat: Beat::default(),
             folded: 0,
+            deal: Deal::default(),
         }
     }
 
@@ -113,18 +132,57 @@ impl Engine {
         self.finish(now, pulse)
     }
 
-    /// Folds observations in the order given. May be called several times before [`Engine::finish`].
+    /// Folds observations, those of one agent in the order given. May be called several times before
+    /// [`Engine::finish`].
+    ///
+    /// What different agents do does not depend on each other's order, so the observations are dealt out first: an
+    /// agent's state is then fetched from memory once for all of them.
     pub fn fold(&mut self, now: Timestamp, observations: &[Observation]) {
+        let mut deal = std::mem::take(&mut self.deal);
+        for observations in observations.chunks(Deal::MOST) {
+            self.deal_out(&mut deal, now, observations);
+            self.fold_dealt(&mut deal, now, observations);
+            deal.next.clear();
+        }
+        self.deal = deal;
+    }
+
+    fn deal_out(&mut self, deal: &mut Deal, now: Timestamp, observations: &[Observation]) {
         let mut last: Option<(&AgentId, Place)> = None;
-        for observation in observations {
+        for (i, observation) in observations.iter().enumerate() {
             // Observations of an agent tend to come together.
             let place = match last {
                 Some((agent, place)) if *agent == observation.agent => place,
-                _ => self.place_of(&observation.agent, now),
+                _ => match self.roster.find(observation.agent.as_str()) {
+                    Some(place) => place,
+                    None => {
+                        if self.roster.len() >= self.config.agents.max(1) {
+                            // Whoever has to go takes in first what is dealt to it.
+                            self.fold_dealt(deal, now, observations);
+                        }
+                        self.admit(&observation.agent, now)
+                    }
+                },
             };
             last = Some((&observation.agent, place));
-            self.fold_one(place, observation, now);
+            if let Some(slot) = self.roster.slot_mut(place) {
+                deal.add(&mut slot.hand, place, i);
+            }
         }
+    }
+
+    fn fold_dealt(&mut self, deal: &mut Deal, now: Timestamp, observations: &[Observation]) {
+        let mut places = std::mem::take(&mut deal.places);
+        for place in places.drain(..) {
+            let Some(slot) = self.roster.slot_mut(place) else { continue };
+            let hand = std::mem::take(&mut slot.hand);
+            for i in deal.cards(hand) {
+                let Some(observation) = observations.get(i) else { break };
+                self.fold_one(place, observation, now);
+            }
+            self.roster.touch(place);
+        }
+        deal.places = places;
     }
 
     fn fold_one(&mut self, place: Place, observation: &Observation, now: Timestamp) {
@@ -132,7 +190,7 @@ impl Engine {
         let Some(slot) = self.roster.slot_mut(place) else { return };
         let state = Arc::make_mut(&mut slot.state);
         let note = |note| notes.push((observation.agent.clone(), note));
-        let Folded { counted, turned } = state.fold(observation, now, &self.config, note);
+        let Folded { counted, turned, touched } = state.fold(observation, now, &self.config, note);
         for kind in turned.into_iter().flatten() {
             let occasion = Occasion { now, epoch: self.meta.epoch, agent: Some(&observation.agent) };
             state.assess_kind(kind, &occasion, &self.config, &mut self.meta.insights, changes);
@@ -144,24 +202,26 @@ impl Engine {
             self.meta.duplicates += 1;
         }
         state.touched = self.meta.observations + self.meta.duplicates;
+        slot.touched.add(touched);
         if !slot.dirty {
             slot.dirty = true;
             self.dirty.push(place);
         }
-        self.roster.touch(place);
     }
 
-    fn place_of(&mut self, agent: &AgentId, now: Timestamp) -> Place {
-        if let Some(place) = self.roster.find(agent.as_str()) {
-            return place;
-        }
+    /// Adds an agent; beyond the limit, the one not seen for the longest time makes room.
+    fn admit(&mut self, agent: &AgentId, now: Timestamp) -> Place {
         while self.roster.len() >= self.config.agents.max(1) {
             let Some(oldest) = self.roster.oldest() else { break };
             self.forget(oldest, now);
             self.beat.evicted += 1;
             self.meta.evicted += 1;
         }
-        self.roster.insert(agent.clone(), Arc::new(AgentState::new(now)))
+        let place = self.roster.insert(agent.clone(), Arc::new(AgentState::new(now)));
+        if let Some(slot) = self.roster.slot_mut(place) {
+            slot.touched = Touched::ALL;
+        }
+        place
     }
 
     fn forget(&mut self, place: Place, now: Timestamp) {
@@ -212,6 +272,7 @@ impl Engine {
             self.timers.pop();
             let Some(slot) = self.roster.slot_mut(place).filter(|slot| slot.state.due == Some(due)) else { continue };
             Arc::make_mut(&mut slot.state).due = None;
+            slot.touched = Touched::ALL;
             if !slot.dirty {
                 slot.dirty = true;
                 self.dirty.push(place);
@@ -226,8 +287,9 @@ impl Engine {
         let state = Arc::make_mut(&mut slot.state);
         let (book, changes) = (&mut self.meta.insights, &mut self.beat.insights);
         let occasion = Occasion { now, epoch: self.meta.epoch, agent: Some(&slot.agent) };
-        state.assess(&occasion, &self.config, book, changes);
-        if !slot.unfitted && state.calibration.needs_fit(&self.config.calibration) {
+        let touched = std::mem::take(&mut slot.touched);
+        state.assess(&occasion, touched, &self.config, book, changes);
+        if !slot.unfitted && touched.has(Touched::CLAIMS) && state.calibration.needs_fit(&self.config.calibration) {
             slot.unfitted = true;
             self.meta.unfitted.push_back(slot.agent.clone());
         }
@@ -237,18 +299,18 @@ impl Engine {
             state.due = Some(due);
             self.timers.push(Reverse((due, place)));
         }
-        self.beat.agents.push(slot.agent.clone());
+        self.beat.agents.push(Changed { agent: slot.agent.clone(), touched, place });
     }
 
     /// Fits metacognitive sensitivity for a few of the agents that want it, in the order in which they came to.
     fn fit(&mut self) {
         for _ in 0..self.config.fits_per_beat {
             let Some(agent) = self.meta.unfitted.pop_front() else { break };
-            let place = self.roster.find(agent.as_str());
-            let Some(slot) = place.and_then(|place| self.roster.slot_mut(place)) else { continue };
+            let Some(place) = self.roster.find(agent.as_str()) else { continue };
+            let Some(slot) = self.roster.slot_mut(place) else { continue };
             slot.unfitted = false;
             Arc::make_mut(&mut slot.state).calibration.fit(&self.config.calibration);
-            self.beat.agents.push(agent);
+            self.beat.agents.push(Changed { agent, touched: Touched::CLAIMS, place });
         }
     }
 
@@ -259,7 +321,7 @@ impl Engine {
         for kind in Vitals::KINDS {
             let assessment = vitals.assess(kind, &self.config.vitals);
             let words = |evidence: &_| reflection::content(kind, evidence, std::iter::empty());
-            self.beat.insights.extend(insights.carry_out(&occasion, own, kind, assessment, words));
+            self.beat.insights.extend(insights.carry_out(&occasion, own, None, kind, assessment, words));
         }
     }
 
@@ -282,6 +344,11 @@ impl Engine {
     pub fn agent(&self, agent: &str) -> Option<&Arc<AgentState>> {
         let place = self.roster.find(agent)?;
         self.roster.slot(place).map(|slot| &slot.state)
+    }
+
+    /// The state of an agent that changed in the last beat.
+    pub fn changed(&self, change: &Changed) -> Option<&Arc<AgentState>> {
+        self.roster.slot(change.place).filter(|slot| slot.agent == change.agent).map(|slot| &slot.state)
     }
 
     /// All agents, the one not seen for the longest time first.

@@ -38,7 +38,7 @@ pub struct Quote {
     /// When.
     pub at: Timestamp,
     /// What kind of observation said it, by its name on the wire.
-    pub kind: String,
+    pub kind: KindName,
     /// Its beginning.
     pub text: Text,
 }
@@ -49,7 +49,7 @@ pub(super) fn quote(quotes: &mut VecDeque<Quote>, at: Timestamp, kind: KindName,
         quotes.pop_front();
     }
     if config.quotes > 0 {
-        quotes.push_back(Quote { at, kind: kind.as_str().to_owned(), text: text.clone() });
+        quotes.push_back(Quote { at, kind, text: text.clone() });
     }
 }
 
@@ -137,7 +137,7 @@ pub(super) fn content<'a>(kind: InsightKind, evidence: &Evidence, quotes: impl I
         let _ = write!(text, " {key}={}", serde_json::to_string(value).unwrap_or_default());
     }
     for quote in quotes {
-        let _ = write!(text, "; {} “{}”", quote.kind, quote.text.excerpt());
+        let _ = write!(text, "; {} “{}”", quote.kind.as_str(), quote.text.excerpt());
     }
     text
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::agent::AgentState;
+use super::deal::Hand;
+use super::touched::Touched;
 use crate::domain::AgentId;
 
 /// Where an agent is kept. Stays valid until the agent is removed.
@@ -26,6 +28,10 @@ pub(super) struct Slot {
     pub(super) state: Arc<AgentState>,
     /// Whether it is on the list of those to be assessed at the end of the beat.
     pub(super) dirty: bool,
+    /// What has changed of it since.
+    pub(super) touched: Touched,
+    /// Observations dealt to it that are not folded yet.
+    pub(super) hand: Hand,
     /// Whether it is on the list of those whose metacognitive sensitivity wants fitting.
     pub(super) unfitted: bool,
     older: Option<Place>,
@@ -51,7 +57,16 @@ impl Roster {
 
     /// Adds an agent as the one seen last.
     pub(super) fn insert(&mut self, agent: AgentId, state: Arc<AgentState>) -> Place {
-        let slot = Slot { agent: agent.clone(), state, dirty: false, unfitted: false, older: None, newer: None };
+        let slot = Slot {
+            agent: agent.clone(),
+            state,
+            dirty: false,
+            touched: Touched::default(),
+            hand: Hand::default(),
+            unfitted: false,
+            older: None,
+            newer: None,
+        };
         let place = match self.free.pop() {
             Some(place) => place,
             None => {

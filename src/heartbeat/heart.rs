@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::config::Config;
 use super::pulse::Wiring;
 use crate::analyze::vitals::{ClientFacts, Pulse, StoreFacts};
-use crate::domain::{Observation, Timestamp};
+use crate::domain::{InsightKind, Observation, Severity, Timestamp};
 use crate::engine::{Beat, Engine, InsightChange};
 use crate::sanitize::{PublicBeat, Sanitizer};
 use crate::telemetry::Metrics;
@@ -133,10 +133,18 @@ where
     }
 
     fn count_insights(&self) {
-        self.metrics.insights_open.reset();
+        // A series at a time, so that no scrape sees them gone.
+        let mut open = [[0; Severity::ALL.len()]; InsightKind::ALL.len()];
         for insight in self.engine.insights() {
-            let labels = [insight.kind.as_str(), insight.severity.as_str()];
-            self.metrics.insights_open.with_label_values(&labels).inc();
+            if let Some(count) = open.get_mut(insight.kind as usize).and_then(|o| o.get_mut(insight.severity as usize))
+            {
+                *count += 1;
+            }
+        }
+        for (kind, counts) in InsightKind::ALL.iter().zip(open) {
+            for (severity, count) in Severity::ALL.iter().zip(counts) {
+                self.metrics.insights_open.with_label_values(&[kind.as_str(), severity.as_str()]).set(count);
+            }
         }
     }
 

@@ -116,7 +116,7 @@ pub(super) async fn page() -> Result<Response, Problem> {
     const PAGE: &str = include_str!("page.html");
     let nonce = format!("{:032x}", rand::random::<u128>());
     let policy = format!(
-        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; \
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     let headers = [

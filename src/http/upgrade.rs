@@ -21,6 +21,9 @@ use crate::auth::credentials::PROTOCOL;
 use crate::sanitize::Position;
 use crate::stream::{Close, Holder, NoPlace, Place, Session, Streams, Wire};
 
+/// How asking for a stream goes, as `ws_connections_total` counts it.
+pub const OUTCOMES: [&str; 6] = ["accepted", "refused", "malformed", "too_many", "full", "draining"];
+
 /// Refuses, or switches protocols and has the stream run as a task of its own.
 ///
 /// Whatever can be refused for is looked at before the token's one use is taken, so that a client can put right what was

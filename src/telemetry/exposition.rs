@@ -24,10 +24,13 @@ pub struct Exposition {
 }
 
 impl Format {
-    /// The format that an `Accept` header asks for. Weights are not compared: whoever names OpenMetrics can read it.
+    /// The format that an `Accept` header asks for (RFC 9110, section 12.5.1): OpenMetrics where it is named and weighs
+    /// no less than the other.
     pub fn accepted(accept: Option<&str>) -> Self {
-        match accept {
-            Some(accept) if accept.contains("application/openmetrics-text") => Self::OpenMetrics,
+        let open_metrics = weight(accept, "application/openmetrics-text");
+        let prometheus = weight(accept, "text/plain").unwrap_or(0.0);
+        match open_metrics {
+            Some(weight) if weight > 0.0 && weight >= prometheus => Self::OpenMetrics,
             _ => Self::Prometheus,
         }
     }
@@ -47,7 +50,8 @@ impl Format {
             Self::OpenMetrics => {
                 let mut body = String::new();
                 for family in families {
-                    open_metrics(family, &mut body);
+                    let taken = |name: &str| families.iter().any(|other| other.name() == name);
+                    open_metrics(family, taken, &mut body);
                 }
                 body.push_str("# EOF\n");
                 Exposition { content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8", body }
@@ -56,14 +60,30 @@ impl Format {
     }
 }
 
-/// One family in OpenMetrics, in which a counter's family has no `_total` and its samples have.
-fn open_metrics(family: &MetricFamily, out: &mut String) {
+/// The largest weight with which an `Accept` header names a type; `None` when it does not.
+fn weight(accept: Option<&str>, wanted: &str) -> Option<f64> {
+    let ranges = accept.unwrap_or_default().split(',').filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let named = parts.next()?.eq_ignore_ascii_case(wanted);
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        // What cannot be read counts as not given.
+        named.then(|| weight.and_then(|weight| weight.parse().ok()).unwrap_or(1.0))
+    });
+    ranges.reduce(f64::max)
+}
+
+/// One family in OpenMetrics, in which a counter's family has no `_total` and its samples have. Where that name is
+/// `taken` by another family (`ws_connections`), the counter goes by its full name, of no known type.
+fn open_metrics(family: &MetricFamily, taken: impl Fn(&str) -> bool, out: &mut String) {
     let kind = family.get_field_type();
-    let (word, base) = match kind {
-        MetricType::COUNTER => ("counter", family.name().strip_suffix("_total").unwrap_or(family.name())),
-        MetricType::HISTOGRAM => ("histogram", family.name()),
-        MetricType::GAUGE => ("gauge", family.name()),
-        MetricType::SUMMARY | MetricType::UNTYPED => ("unknown", family.name()),
+    let (word, base, suffix) = match kind {
+        MetricType::COUNTER => match family.name().strip_suffix("_total") {
+            Some(base) if !taken(base) => ("counter", base, "_total"),
+            _ => ("unknown", family.name(), ""),
+        },
+        MetricType::HISTOGRAM => ("histogram", family.name(), ""),
+        MetricType::GAUGE => ("gauge", family.name(), ""),
+        MetricType::SUMMARY | MetricType::UNTYPED => ("unknown", family.name(), ""),
     };
     // Writing to a String cannot fail.
     let _ = writeln!(out, "# TYPE {base} {word}");
@@ -71,7 +91,7 @@ fn open_metrics(family: &MetricFamily, out: &mut String) {
     for metric in family.get_metric() {
         let labels = metric.get_label();
         match kind {
-            MetricType::COUNTER => sample(out, base, "_total", labels, None, metric.get_counter().get_value()),
+            MetricType::COUNTER => sample(out, base, suffix, labels, None, metric.get_counter().get_value()),
             MetricType::GAUGE => sample(out, base, "", labels, None, metric.get_gauge().get_value()),
             MetricType::HISTOGRAM => {
                 let histogram = metric.get_histogram();
@@ -117,6 +137,7 @@ mod tests {
         metrics.heartbeat_beats_total.inc();
         metrics.metacog_analysis_latency_ms.observe(0.3);
         metrics.observations_total.with_label_values(&["native", "claim"]).inc_by(3);
+        metrics.ws_connections_total.with_label_values(&["accepted"]).inc();
         format.render(&metrics.gather()).body
     }
 
@@ -136,6 +157,11 @@ mod tests {
         assert!(text.contains("metacog_analysis_latency_ms_bucket{le=\"0.5\"} 1.0\n"));
         assert!(text.contains("metacog_analysis_latency_ms_bucket{le=\"+Inf\"} 1.0\n"));
         assert!(text.ends_with("# EOF\n"));
+        // No two families of one name.
+        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        let mut seen = std::collections::HashSet::new();
+        names.for_each(|name| assert!(seen.insert(name.to_owned()), "{name} twice"));
+        assert!(text.contains("\nws_connections_total{outcome=\"accepted\"} 1.0\n"));
     }
 
     #[test]
@@ -143,5 +169,10 @@ mod tests {
         assert_eq!(Format::accepted(None), Format::Prometheus);
         assert_eq!(Format::accepted(Some("text/plain;version=0.0.4")), Format::Prometheus);
         assert_eq!(Format::accepted(Some("application/openmetrics-text;version=1.0.0,*/*;q=0.1")), Format::OpenMetrics);
+        // What Prometheus 2 sends, then one that would rather have plain text, and one that has no use for the other.
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        assert_eq!(Format::accepted(Some(prometheus)), Format::OpenMetrics);
+        assert_eq!(Format::accepted(Some("text/plain, application/openmetrics-text; q=0.4")), Format::Prometheus);
+        assert_eq!(Format::accepted(Some("application/openmetrics-text;q=0")), Format::Prometheus);
     }
 }

@@ -3,6 +3,8 @@
 use std::io::IsTerminal;
 
 use serde::{Deserialize, Serialize};
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
@@ -42,7 +44,7 @@ impl Logs {
     /// See [`LogError`].
     pub fn install(format: LogFormat, filter: &str) -> Result<Self, LogError> {
         let (filter, handle) = reload::Layer::new(parse(filter)?);
-        let registry = tracing_subscriber::registry().with(filter);
+        let registry = tracing_subscriber::registry().with(filter).with(filter_fn(may_be_logged));
         let (writer, terminal) = (std::io::stderr, std::io::stderr().is_terminal());
         let pretty = format == LogFormat::Pretty || (format == LogFormat::Auto && terminal);
         let installed = if pretty {
@@ -62,6 +64,15 @@ impl Logs {
     pub fn set_filter(&self, filter: &str) -> Result<(), LogError> {
         self.filter.reload(parse(filter)?).map_err(|_| LogError::Filter)
     }
+}
+
+/// Whether an event may be logged, whatever the filter says. Libraries log what they read and write when asked for more
+/// than "info" (of WebSockets, whole messages), and that is private.
+fn may_be_logged(event: &Metadata<'_>) -> bool {
+    const OURS: &str = env!("CARGO_CRATE_NAME");
+    let target = event.target();
+    let ours = target.strip_prefix(OURS).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+    ours || *event.level() <= Level::INFO
 }
 
 /// Says where, not what: a panic's message may quote what was being worked on.

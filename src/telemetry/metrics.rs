@@ -125,7 +125,7 @@ metrics! {
     leader: IntGauge,
     /// Requests refused for their credentials, by reason.
     auth_failures_total: IntCounterVec = ["reason"],
-    /// Age of a key in use, in seconds.
+    /// Age of a key in use, in seconds: since its file was written, or since the start where it is in no file.
     auth_key_age_seconds: GaugeVec = ["kid"],
     /// Version and commit of the binary; always 1.
     build_info: IntGaugeVec = ["version", "commit"],

@@ -1,14 +1,12 @@
 //! The daemon as a black box: real processes, real sockets.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::large_futures,
-    reason = "a test that cannot go on panics"
-)]
-
+mod auth;
 mod first;
+mod hostile_http;
+mod hostile_stream;
+mod ingest;
+mod otel;
+mod sanitizer;
 mod store;
 mod structure;
 mod support;

@@ -1,6 +1,6 @@
 //! What the figures say: overconfident, underconfident, unreliable.
 
-use super::figures::{Estimate, Figures, Z_99, auroc2, bias};
+use super::figures::{Estimate, Figures, Z_99, area, auroc2, bias};
 use super::{Calibration, Config, State};
 use crate::domain::{Assessment, Evidence, EvidenceKey, InsightKind, Severity};
 
@@ -32,7 +32,7 @@ impl Calibration {
             }
             InsightKind::Unreliable => {
                 let pairs = state.window.ranks().pairs();
-                let Some(area) = auroc2(&all, pairs, Z_99) else { return clear_if(open) };
+                let Some(value) = area(pairs) else { return clear_if(open) };
                 let untied = (pairs.all - pairs.tied) as f64;
                 if untied < config.untied_minimum * pairs.all as f64 {
                     // Little is left to judge by; an open insight stays while half of that is.
@@ -40,9 +40,14 @@ impl Calibration {
                     return if some { Assessment::Hold } else { clear_if(open) };
                 }
                 let among_untied = pairs.concordant as f64 / untied;
-                if area.value >= config.auroc2_close || among_untied >= config.auroc2_close {
+                if value >= config.auroc2_close || among_untied >= config.auroc2_close {
                     return Assessment::Clear;
                 }
+                // The interval is dear, and tells nothing where its middle does.
+                if !open && value >= config.auroc2_open {
+                    return Assessment::Hold;
+                }
+                let Some(area) = auroc2(&all, pairs, Z_99) else { return Assessment::Hold };
                 if open || area.high < config.auroc2_open {
                     let severity = if area.high < 0.5 { Severity::Critical } else { Severity::Warning };
                     return Assessment::Raise(severity, evidence(area));

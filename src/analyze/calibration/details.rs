@@ -1,13 +1,11 @@
 //! The dearer figures, for a report: they walk the whole window.
 
-use serde::Serialize;
-
 use super::smooth::smooth_ece;
 use super::sums::BINS;
 use super::{Config, Window};
 
 /// Figures that cost time in proportion to the window (and smooth ECE some milliseconds).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Details {
     /// ECE over ten bins of equally many claims; claims with equal confidence that straddle a border are shared out
     /// evenly, so that their order does not matter.

@@ -82,7 +82,7 @@ impl Figures {
         Self {
             n,
             brier: Some(brier(sums, &all)),
-            ece: Some(gaps().sum::<f64>() / all.claims()),
+            ece: Some(ece(sums, &all)),
             mce: Some(sums.bins().zip(gaps()).map(|(bin, gap)| gap / bin.claims()).fold(0.0, f64::max)),
             bias: Some(bias(&all, Z_95)),
             auroc2: auroc2(&all, window.ranks().pairs(), Z_95),
@@ -93,13 +93,63 @@ impl Figures {
     }
 }
 
+/// The figures that every beat shows, without what is dear about them: their intervals and parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Levels {
+    /// See [`Figures::n`].
+    pub n: usize,
+    /// See [`Figures::brier`].
+    pub brier: Option<f64>,
+    /// See [`Figures::ece`].
+    pub ece: Option<f64>,
+    /// See [`Figures::bias`].
+    pub bias: Option<f64>,
+    /// See [`Figures::auroc2`].
+    pub auroc2: Option<f64>,
+    /// See [`Figures::sensitivity`].
+    pub sensitivity: Option<Sensitivity>,
+}
+
+impl Levels {
+    /// The levels of a window, as far as it holds enough claims.
+    pub(super) fn of(window: &Window, sensitivity: Option<Sensitivity>, config: &Config) -> Self {
+        let n = window.len();
+        let sensitivity = sensitivity.filter(|_| n >= config.sensitivity_minimum);
+        if n == 0 || n < config.minimum {
+            return Self { n, sensitivity, ..Self::default() };
+        }
+        let (sums, all) = (window.sums(), window.sums().all());
+        Self {
+            n,
+            brier: Some(brier_score(&all)),
+            ece: Some(ece(sums, &all)),
+            bias: Some((all.confidence() - all.right()) / all.claims()),
+            auroc2: area(window.ranks().pairs()),
+            sensitivity,
+        }
+    }
+}
+
+fn ece(sums: &Sums, all: &Bin) -> f64 {
+    sums.bins().map(|bin| (bin.confidence() - bin.right()).abs()).sum::<f64>() / all.claims()
+}
+
+fn brier_score(all: &Bin) -> f64 {
+    ((all.squares() - 2.0 * all.confidence_of_right() + all.right()) / all.claims()).clamp(0.0, 1.0)
+}
+
+/// Type-2 AUROC; `None` with one outcome.
+pub(super) fn area(pairs: Pairs) -> Option<f64> {
+    (pairs.all > 0).then(|| (pairs.concordant as f64 + 0.5 * pairs.tied as f64) / pairs.all as f64)
+}
+
 fn wrong(all: &Bin) -> f64 {
     all.claims() - all.right()
 }
 
 fn brier(sums: &Sums, all: &Bin) -> Estimate {
     let n = all.claims();
-    let value = ((all.squares() - 2.0 * all.confidence_of_right() + all.right()) / n).clamp(0.0, 1.0);
+    let value = brier_score(all);
     let variance = (sums.fourth() / n - value * value).max(0.0) / (n - 1.0).max(1.0);
     let half = Z_95 * variance.sqrt();
     Estimate { value, low: (value - half).max(0.0), high: (value + half).min(1.0) }
@@ -115,10 +165,7 @@ pub(super) fn bias(all: &Bin, z: f64) -> Estimate {
 
 /// Type-2 AUROC, with an interval of `z`.
 pub(super) fn auroc2(all: &Bin, pairs: Pairs, z: f64) -> Option<Estimate> {
-    if pairs.all == 0 {
-        return None;
-    }
-    let value = (pairs.concordant as f64 + 0.5 * pairs.tied as f64) / pairs.all as f64;
+    let value = area(pairs)?;
     let (right, wrong) = (all.right(), wrong(all));
     let extra = 0.5 * (right + wrong) - 1.0;
     let variance = |area: f64| {

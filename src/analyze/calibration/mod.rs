@@ -21,7 +21,6 @@ mod assess;
 mod config;
 mod details;
 mod figures;
-mod index;
 mod pending;
 mod ranks;
 mod saved;
@@ -34,7 +33,7 @@ mod window;
 
 pub use config::Config;
 pub use details::Details;
-pub use figures::{Decomposition, Estimate, Figures};
+pub use figures::{Decomposition, Estimate, Figures, Levels};
 pub use strata::Sensitivity;
 
 use pending::{Half, Pending, Waiting};
@@ -154,6 +153,11 @@ impl Calibration {
     /// The figures of the window. Costs some hundred nanoseconds whatever its size; never fits.
     pub fn figures(&self, config: &Config) -> Figures {
         self.0.as_deref().map_or_else(Figures::default, |s| Figures::of(&s.window, s.sensitivity, config))
+    }
+
+    /// The figures of the window without intervals and parts: cheap enough for every beat.
+    pub fn levels(&self, config: &Config) -> Levels {
+        self.0.as_deref().map_or_else(Levels::default, |s| Levels::of(&s.window, s.sensitivity, config))
     }
 
     /// The dearer figures, for a report; absent below the minimum sample.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::index::Index;
+use crate::analyze::index::Index;
 use crate::domain::Timestamp;
 
 const NIL: u16 = u16::MAX;

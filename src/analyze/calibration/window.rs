@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::index::Index;
 use super::ranks::Ranks;
 use super::sums::Sums;
+use crate::analyze::index::Index;
 
 /// Positions are 15-bit sequence numbers.
 const POSITIONS: u16 = 0x7fff;

@@ -105,6 +105,10 @@ impl Latency {
         Quantiles::of(&self.overall)
     }
 
+    pub(super) fn overall_at<const N: usize>(&self, qs: [f64; N]) -> Option<[f64; N]> {
+        self.overall.quantiles(qs)
+    }
+
     pub(super) fn usual_p95_ms(&self) -> Option<f64> {
         self.usual.map(|usual| usual.ln_p95.exp())
     }

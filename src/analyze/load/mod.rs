@@ -7,6 +7,8 @@ mod latency;
 mod sketch;
 mod usage;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 pub use latency::Quantiles;
@@ -36,6 +38,11 @@ pub struct Config {
     pub agent_budget: f64,
     /// Cost that a session may cause.
     pub session_budget: f64,
+    /// Share of a budget from which on its use is a warning, 0 to 1. All of it is critical.
+    pub budget_warning: f64,
+    /// So is a pace at which the agent's budget is used up within so long.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub burn_horizon: Duration,
     /// An insight stays open until all figures are below this share of their limits, so that noise does not open and
     /// close it in turn. Below 1.
     pub release: f64,
@@ -52,6 +59,8 @@ impl Default for Config {
             cost_per_hour: 0.0,
             agent_budget: 0.0,
             session_budget: 0.0,
+            budget_warning: 0.8,
+            burn_horizon: Duration::from_hours(1),
             release: 0.8,
         }
     }
@@ -69,8 +78,6 @@ pub struct Load {
 pub struct Figures {
     /// Latency of the last five to ten minutes; longer where results are few.
     pub lately: Option<Quantiles>,
-    /// Latency over the agent's life.
-    pub overall: Option<Quantiles>,
     /// The 95th percentile of latency that is usual for the agent, milliseconds.
     pub usual_p95_ms: Option<f64>,
     /// Tokens in and out in the last minute.
@@ -108,7 +115,6 @@ impl Load {
         let (latency, usage) = (self.latency.as_deref(), self.usage.as_deref());
         Figures {
             lately: latency.and_then(|latency| latency.lately(now)),
-            overall: latency.and_then(Latency::overall),
             usual_p95_ms: latency.and_then(Latency::usual_p95_ms),
             tokens_per_minute: usage.map(|usage| usage.tokens_per_minute(now)),
             input_tokens: usage.map(|usage| usage.input_tokens),
@@ -117,6 +123,16 @@ impl Load {
             cost: usage.and_then(Usage::cost),
             cost_per_hour: usage.and_then(|usage| usage.cost_per_hour(now)),
         }
+    }
+
+    /// Latency over the agent's life.
+    pub fn overall(&self) -> Option<Quantiles> {
+        self.latency.as_deref()?.overall()
+    }
+
+    /// Quantiles of latency over the agent's life, milliseconds; `qs` ascend, each from 0 to 1.
+    pub fn overall_latency<const N: usize>(&self, qs: [f64; N]) -> Option<[f64; N]> {
+        self.latency.as_deref()?.overall_at(qs)
     }
 
     /// Judges [`InsightKind::Overloaded`]. Of each figure over its limit the evidence holds the figure; the severity is
@@ -166,10 +182,18 @@ impl Load {
         if let Some(rate) = usage.cost_per_hour(now) {
             verdict.weigh(rate, config.cost_per_hour, 2.0, |e| e.number(EvidenceKey::CostPerHour, rate));
         }
-        for (cost, budget) in [(usage.session_cost(), config.session_budget), (usage.cost(), config.agent_budget)] {
-            let cost = cost.unwrap_or(0.0);
+        let session = (usage.session_cost(), config.session_budget, 0.0);
+        let agent = (usage.cost(), config.agent_budget, usage.pace(now).unwrap_or(0.0));
+        for (cost, budget, pace) in [session, agent] {
+            let (cost, hours) = (cost.unwrap_or(0.0), config.burn_horizon.as_secs_f64() / 3600.0);
             let show = |e: Evidence| e.number(EvidenceKey::Cost, cost).number(EvidenceKey::Budget, budget);
-            verdict.weigh(cost, budget, 1.5, show);
+            let burn = |e: Evidence| show(e).number(EvidenceKey::CostPerHour, pace);
+            if cost > 0.0 && cost + pace * hours >= budget * verdict.release {
+                verdict.weigh(budget, budget, f64::INFINITY, burn);
+            }
+            if config.budget_warning > 0.0 {
+                verdict.weigh(cost, budget * config.budget_warning, 1.0 / config.budget_warning, show);
+            }
         }
     }
 }

@@ -30,6 +30,9 @@ pub struct Sketch {
     bins: Vec<u32>,
     /// Values too small for a bin.
     zeros: u32,
+    /// All values, so far as their counts are not saturated.
+    #[serde(skip)]
+    count: u64,
 }
 
 impl Serialize for Sketch {
@@ -41,7 +44,8 @@ impl Serialize for Sketch {
 impl<'de> Deserialize<'de> for Sketch {
     /// Refuses bins outside the range that values can reach.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let sketch = Self::deserialize(deserializer)?;
+        let mut sketch = Self::deserialize(deserializer)?;
+        sketch.count = u64::from(sketch.zeros) + sketch.bins.iter().map(|&count| u64::from(count)).sum::<u64>();
         let sound = sketch.bins.len() <= MAX_BINS && sketch.first.unsigned_abs() < 1 << 20;
         if sound { Ok(sketch) } else { Err(serde::de::Error::custom("the sketch has too many bins")) }
     }
@@ -79,14 +83,16 @@ impl Sketch {
                 self.bins.get_mut(bin)
             }
         };
-        if let Some(count) = count {
-            *count = count.saturating_add(1);
+        if let Some(count) = count.filter(|count| **count < u32::MAX) {
+            *count += 1;
+            self.count += 1;
         }
     }
 
     /// Takes all values of another sketch.
     pub fn merge(&mut self, other: &Self) {
         self.zeros = self.zeros.saturating_add(other.zeros);
+        self.count += other.count;
         for (key, &added) in (other.first..).zip(&other.bins).filter(|&(_, &added)| added > 0) {
             let bin = self.bin(key);
             if let Some(count) = self.bins.get_mut(bin) {
@@ -98,12 +104,12 @@ impl Sketch {
     /// Forgets all values, and keeps the memory for the next ones.
     pub fn clear(&mut self) {
         self.bins.clear();
-        (self.first, self.zeros) = (0, 0);
+        (self.first, self.zeros, self.count) = (0, 0, 0);
     }
 
     /// Number of values.
     pub fn count(&self) -> u64 {
-        u64::from(self.zeros) + self.bins.iter().map(|&count| u64::from(count)).sum::<u64>()
+        self.count
     }
 
     /// The value at rank floor(q (n - 1)), within [`ALPHA`]; `None` while there are no values. `q` is from 0 to 1.

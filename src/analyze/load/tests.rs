@@ -66,7 +66,7 @@ fn latency_overall_is_within_one_percent_whatever_the_pace() {
         for (i, &ms) in values.iter().enumerate() {
             load.observe(&result(at(i as u64 * pace), ms));
         }
-        let overall = load.figures(at(values.len() as u64 * pace)).overall.unwrap();
+        let overall = load.overall().unwrap();
         for (found, exact) in [(overall.p50_ms, 143.963), (overall.p95_ms, 759.39), (overall.p99_ms, 1493.948)] {
             assert!((found - exact).abs() <= 0.01 * exact, "{found} for {exact}");
         }
@@ -85,7 +85,7 @@ fn lately_forgets_and_says_when() {
     let due = load.next_due(last).unwrap();
     assert_eq!(due, last.plus(Duration::from_secs(600)));
     assert_eq!(load.figures(due).lately, None);
-    assert!(load.figures(due).overall.is_some());
+    assert!(load.overall().is_some());
 }
 
 #[test]
@@ -171,14 +171,38 @@ fn tokens_and_cost_are_counted_and_limited() {
     assert!((figures.cost.unwrap() - 3.0).abs() < 1e-9);
     assert!((figures.cost_per_hour.unwrap() - 36.0).abs() < 1e-9, "3 in a twelfth of an hour");
     assert_eq!(raised(&load, false, now, &config), None);
-    load.observe(&usage("a", now, 10, 1.01, None));
+    load.observe(&usage("a", now, 10, 0.21, None));
     let (severity, evidence) = raised(&load, false, now, &config).unwrap();
     assert_eq!(severity, Severity::Warning);
     assert_eq!(evidence.get(EvidenceKey::Budget), Some(&EvidenceValue::Number(4.0)));
-    load.observe(&usage("b", now, 10, 30.0, None));
-    assert_eq!(raised(&load, false, now, &config).unwrap().0, Severity::Critical);
+    load.observe(&usage("b", now, 10, 3.0, None));
+    assert_eq!(raised(&load, false, now, &config).unwrap().0, Severity::Warning, "6.21 of 10, 3.21 of 4");
+    load.observe(&usage("b", now, 10, 1.0, None));
+    assert_eq!(raised(&load, false, now, &config).unwrap().0, Severity::Critical, "4 of 4");
     let idle = now.plus(Duration::from_secs(1800));
     assert_eq!(load.assess(InsightKind::Overloaded, true, idle, &config), Assessment::Clear, "nothing runs any more");
+}
+
+#[test]
+fn a_budget_that_burns_too_fast_is_told_before_it_is_used_up() {
+    let config = Config { agent_budget: 10.0, ..Config::default() };
+    let mut load = Load::default();
+    let mut told = None;
+    // 6 an hour: after 40 minutes 4 is used up, and an hour later it would be 10.
+    for minute in 0..120 {
+        load.observe(&usage("a", at(minute * 60_000), 10, 0.1, None));
+        if let (None, Some((severity, evidence))) = (told, raised(&load, false, at(minute * 60_000), &config)) {
+            assert_eq!(severity, Severity::Warning);
+            assert!(evidence.get(EvidenceKey::CostPerHour).is_some());
+            told = Some(minute);
+        }
+    }
+    assert!((35..=42).contains(&told.unwrap()), "{told:?}");
+    assert_eq!(raised(&load, false, at(7_200_000), &config).unwrap().0, Severity::Critical, "all used up");
+    // A dear start alone says little.
+    let mut load = Load::default();
+    load.observe(&usage("a", at(0), 10, 1.0, None));
+    assert_eq!(raised(&load, false, at(0), &config), None);
 }
 
 #[test]
@@ -233,7 +257,7 @@ proptest! {
         }
         let (a, b) = (whole.figures(at(2_000_000)), restored.figures(at(2_000_000)));
         prop_assert_eq!(a.lately, b.lately);
-        prop_assert_eq!(a.overall, b.overall);
+        prop_assert_eq!(whole.overall(), restored.overall());
         prop_assert_eq!(a.tokens_per_minute, b.tokens_per_minute);
         prop_assert!((a.cost.unwrap_or(0.0) - b.cost.unwrap_or(0.0)).abs() <= 1e-9 * a.cost.unwrap_or(0.0));
     }
@@ -243,7 +267,7 @@ proptest! {
         let mut load = Load::default();
         observations.iter().for_each(|observation| load.observe(observation));
         let figures = load.figures(at(later));
-        let quantiles = [figures.lately, figures.overall].into_iter().flatten();
+        let quantiles = [figures.lately, load.overall()].into_iter().flatten();
         let numbers = quantiles.flat_map(|q| [q.p50_ms, q.p95_ms, q.p99_ms]).chain(
             [figures.usual_p95_ms, figures.tokens_per_minute, figures.context_fill, figures.cost, figures.cost_per_hour]
                 .into_iter().flatten(),

@@ -101,6 +101,13 @@ impl Usage {
         Some(spent.hour.sum(now) / spent.hour.share_of_window(spent.since, now))
     }
 
+    /// Cost an hour, once a quarter of an hour has shown it.
+    pub(super) fn pace(&self, now: Timestamp) -> Option<f64> {
+        let spent = self.spent.as_ref()?;
+        let shown = spent.hour.share_of_window(spent.since, now) >= 0.25;
+        self.cost_per_hour(now).filter(|_| shown)
+    }
+
     /// The dearest of the sessions that run now.
     pub(super) fn session_cost(&self) -> Option<f64> {
         self.spent.as_ref()?;

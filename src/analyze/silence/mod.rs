@@ -56,7 +56,7 @@ pub struct Config {
     pub max_spread: f64,
     /// Silence is critical at so many times the patience, unless a call is open.
     pub critical_factor: u32,
-    /// An agent that was silent for so long is taken to have ended.
+    /// An agent, or a session, that was silent for so long is taken to have ended, and with it its loops and failures.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub ended_after: Duration,
 }
@@ -183,6 +183,11 @@ impl Silence {
         }
         let severe = !self.waits() && quiet >= patience.saturating_mul(config.critical_factor);
         Assessment::Raise(if severe { Severity::Critical } else { Severity::Warning }, evidence)
+    }
+
+    /// Whether a sign of life is due: the agent is regular, has not finished, and its patience is not over.
+    pub fn is_awaited(&self, now: Timestamp, config: &Config) -> bool {
+        self.overdue_after(config).is_some_and(|patience| now.since(self.life) < patience)
     }
 
     /// When the assessment next changes by time alone: the agent becomes silent, critically so, or has ended. `None` for

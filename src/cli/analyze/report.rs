@@ -6,12 +6,13 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::extended;
 use super::names::Names;
 use super::simulation::Found;
 use crate::analyze::drift::Series;
 use crate::analyze::stuck::Detection;
 use crate::domain::{AgentId, Insight, InsightKind};
-use crate::engine::{AgentState, Engine};
+use crate::engine::Engine;
 use crate::sanitize::{Everything, PublicState, Sanitizer};
 
 /// The report: figures of the public view, and what only whole recordings tell.
@@ -58,8 +59,7 @@ impl Report {
                 Some(Value::Object(figures)) => figures,
                 _ => Map::new(),
             };
-            add_calibration(&mut figures, state, engine);
-            add_latency(&mut figures, state, engine);
+            extended::extend(&mut figures, state, engine.meta().at, engine.config());
             let stuck = found.stuck.get(agent).into_iter().flatten();
             figures.insert("stuck".into(), stuck.map(|(session, it)| episode(names.get(*session), it)).collect());
             figures.insert("drift".into(), drift(&found, agent));
@@ -116,24 +116,4 @@ fn drift(found: &Found, agent: &AgentId) -> Value {
         "latency": found.changes(agent, Series::Latency),
         "errors": found.changes(agent, Series::Errors),
     })
-}
-
-/// What is too dear for every beat, and too much for every frame.
-fn add_calibration(figures: &mut Map<String, Value>, state: &AgentState, engine: &Engine) {
-    let details = serde_json::to_value(state.calibration.details(&engine.config().calibration)).unwrap_or_default();
-    if let (Some(Value::Object(shown)), Value::Object(details)) = (figures.get_mut("calibration"), details) {
-        for (name, value) in details.into_iter().filter(|(_, value)| !value.is_null()) {
-            shown.entry(name).or_insert(value);
-        }
-    }
-}
-
-/// A recording's latency is told over all of it, not over the last minutes of its time.
-fn add_latency(figures: &mut Map<String, Value>, state: &AgentState, engine: &Engine) {
-    let overall = state.load.figures(engine.meta().at).overall;
-    if let (Some(Value::Object(load)), Some(overall)) = (figures.get_mut("load"), overall) {
-        for (name, value) in [("p50_ms", overall.p50_ms), ("p95_ms", overall.p95_ms), ("p99_ms", overall.p99_ms)] {
-            load.insert(name.into(), json!(value));
-        }
-    }
 }

@@ -58,9 +58,15 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         let client = client.map_err(Failure::run)?;
         let reload = Box::new(|| Err("the demo has nothing to reload".to_owned()));
         let app = App::build(config, keys.clone(), listener, logs, reload).await.map_err(Failure::run)?;
-        greet(out, address, &page, &shell).map_err(Failure::run)?;
+        let ready = app.ready();
         let stop = CancellationToken::new();
-        let feeding = play(&round, &client, &stop);
+        let feeding = async {
+            // What is offered is there when it is offered.
+            if ready.await {
+                greet(out, address, &page, &shell).map_err(Failure::run)?;
+            }
+            play(&round, &client, &stop).await.map_err(Failure::run)
+        };
         let running = async {
             let outcome = app.run(Signals::install()?).await;
             stop.cancel();
@@ -68,7 +74,7 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         };
         let (ran, fed) = tokio::join!(running, feeding);
         ran.map_err(Failure::run)?;
-        fed.map_err(Failure::run)
+        fed
     })
 }
 

@@ -24,7 +24,7 @@ pub(super) use check::role;
 /// How observations are laid out in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One object, or an array of objects.
+    /// One object, or an array of objects. One object a line is understood, too.
     Json,
     /// One object a line; blank lines are skipped.
     Ndjson,
@@ -38,9 +38,19 @@ pub enum Format {
 pub fn decode(format: Format, bytes: &[u8], now: Timestamp, limits: &Limits) -> Result<Batch, Error> {
     let decoder = Decoder { checker: Checker::new(Source::Native, now, limits), batch: Batch::default(), limits };
     match format {
+        Format::Json if is_lines(bytes) => decoder.lines(bytes),
         Format::Json => decoder.json(text(bytes)?),
         Format::Ndjson => decoder.lines(bytes),
     }
+}
+
+/// Whether the first line is an object of its own and others follow: clients seldom name NDJSON by its type. An object
+/// printed over several lines has no whole one in its first.
+fn is_lines(bytes: &[u8]) -> bool {
+    let bytes = bytes.trim_ascii();
+    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else { return false };
+    let line = bytes.get(..end).unwrap_or_default().trim_ascii_end();
+    line.starts_with(b"{") && line.ends_with(b"}") && serde_json::from_slice::<&RawValue>(line).is_ok()
 }
 
 /// Reads one object, as in a stream's `observe` message.

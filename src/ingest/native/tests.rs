@@ -245,6 +245,16 @@ fn a_bad_item_costs_itself_only() {
 }
 
 #[test]
+fn lines_need_not_be_named() {
+    let lines = "\n{\"agent\":\"a\",\"kind\":\"thought\"}\r\n\nbroken\n{\"agent\":\"a\",\"kind\":\"thought\"}";
+    let batch = json(lines).unwrap();
+    assert_eq!((batch.accepted.len(), batch.rejected[0].index), (2, 1));
+    // One object over several lines is one object still.
+    assert_eq!(json("{\"agent\":\"a\",\n\"kind\":\"thought\"}\n").unwrap().accepted.len(), 1);
+    assert!(json("{\n}{}").is_err());
+}
+
+#[test]
 fn broken_lines_cost_themselves_only() {
     let body = b"{\"agent\":\"a\",\"kind\":\"thought\"}\n{broken\n\xff\xfe\n{\"agent\":\"b\",\"kind\":\"thought\"}";
     let batch = decode(Format::Ndjson, body, NOW, &Limits::default()).unwrap();

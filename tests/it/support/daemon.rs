@@ -1,6 +1,7 @@
 //! A daemon process of a test's own, ended with the test.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,18 +29,19 @@ pub struct Daemon {
 impl Daemon {
     /// Starts `serve` on a free port and waits until it is ready.
     pub async fn start(settings: &[Set<'_>]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_consciousness-system"));
-        command.arg("serve").env("CONSCIOUSNESS__SERVER__LISTEN", "127.0.0.1:0");
-        command.env("CONSCIOUSNESS__AUTH__SECRET", SECRET).env("CONSCIOUSNESS__LOG__FORMAT", "json");
-        for (key, value) in settings {
-            command.env(format!("CONSCIOUSNESS__{}", key.to_uppercase()), value);
-        }
+        Self::launch(serve(settings)).await
+    }
+
+    /// The same with a configuration file.
+    pub async fn configured(file: &Path, settings: &[Set<'_>]) -> Self {
+        let mut command = serve(settings);
+        command.arg("--config").arg(file);
         Self::launch(command).await
     }
 
     /// Starts a command that logs JSON and where it listens.
     pub async fn launch(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the daemon starts");
         let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -127,6 +129,23 @@ impl Daemon {
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
         value.unwrap_or(0.0)
     }
+}
+
+/// The binary under test.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_consciousness-system"));
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+fn serve(settings: &[Set<'_>]) -> Command {
+    let mut command = binary();
+    command.arg("serve").env("CONSCIOUSNESS__SERVER__LISTEN", "127.0.0.1:0");
+    command.env("CONSCIOUSNESS__AUTH__SECRET", SECRET).env("CONSCIOUSNESS__LOG__FORMAT", "json");
+    for (key, value) in settings {
+        command.env(format!("CONSCIOUSNESS__{}", key.to_uppercase()), value);
+    }
+    command
 }
 
 pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {

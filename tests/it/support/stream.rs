@@ -35,18 +35,21 @@ pub async fn try_connect(daemon: &Daemon, path: &str, headers: &[(&str, &str)]) 
         request.headers_mut().append(name, value.parse().expect("a header value"));
     }
     match within("the handshake", tokio_tungstenite::connect_async(request)).await {
-        Ok((socket, _)) => {
-            let mut stream = Stream { socket, hello: Value::Null, state: Value::Null, epoch: 0, beat: 0 };
-            stream.hello = stream.frame().await.map_err(|(code, _)| code)?;
-            assert_eq!(stream.hello["type"], "hello");
-            Ok(stream)
-        }
+        Ok((socket, _)) => Stream::new(socket).await,
         Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
         Err(error) => panic!("the handshake failed: {error}"),
     }
 }
 
 impl Stream {
+    /// Reads the hello; the code, when the daemon closes in place of it.
+    pub async fn new(socket: WebSocketStream<MaybeTlsStream<TcpStream>>) -> Result<Self, u16> {
+        let mut stream = Self { socket, hello: Value::Null, state: Value::Null, epoch: 0, beat: 0 };
+        stream.hello = stream.frame().await.map_err(|(code, _)| code)?;
+        assert_eq!(stream.hello["type"], "hello");
+        Ok(stream)
+    }
+
     /// The next JSON frame, or how the stream was closed.
     pub async fn frame(&mut self) -> Result<Value, Closed> {
         loop {

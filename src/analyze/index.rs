@@ -5,7 +5,7 @@ const EMPTY: u16 = u16::MAX;
 /// Open addressing with linear probing: two bytes a slot, at most three quarters full. The keys themselves stay in the
 /// store that the positions point into; each call is told how to read them there. Positions are below 65,535.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Index {
+pub(crate) struct Index {
     slots: Vec<u16>,
     len: usize,
 }

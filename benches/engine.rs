@@ -1,0 +1,349 @@
+//! What the analysis costs: `cargo bench --bench engine [throughput|beat|analyzers|memory]`.
+//!
+//! A plain program that prints tables: the figures are of interest together, and each takes a state that is dear to
+//! build. All on one core, with the public view made at every beat.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use consciousness_system::analyze::calibration::{self, Calibration};
+use consciousness_system::analyze::drift::{Drift, Series, latency_value};
+use consciousness_system::analyze::errors::{self, Errors};
+use consciousness_system::analyze::load::Load;
+use consciousness_system::analyze::progress::Progress;
+use consciousness_system::analyze::silence::Silence;
+use consciousness_system::analyze::stuck::{self, Stuck};
+use consciousness_system::analyze::vitals::{ClientFacts, Pulse, StoreFacts};
+use consciousness_system::domain::{
+    AgentId, CallKey, ClaimKey, Failure, Kind, Observation, ObservationKey, Probability, Role, SessionKey, Source,
+    Text, Timestamp, ToolName,
+};
+use consciousness_system::engine::{Config, Engine};
+use consciousness_system::sanitize::{PublicState, Sanitizer};
+
+const INTERVAL: Duration = Duration::from_millis(100);
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if let [name, row @ ..] = wanted.as_slice()
+        && name == "memory-row"
+    {
+        let row: Vec<u64> = row.iter().filter_map(|number| number.parse().ok()).collect();
+        if let [each, sessions, agents] = row[..] {
+            memory_row(each, sessions, agents as usize);
+        }
+        return;
+    }
+    let all: [(&str, fn()); 4] =
+        [("throughput", throughput), ("beat", beat), ("analyzers", analyzers), ("memory", memory)];
+    for (name, bench) in all {
+        if wanted.is_empty() || wanted.iter().any(|wish| wish == name) {
+            bench();
+            println!();
+        }
+    }
+}
+
+/// A plausible run of work, endlessly: an agent thinks, acts, gets results, claims, is judged, reports.
+struct Workload {
+    random: u64,
+    agents: Vec<AgentId>,
+    tools: Vec<ToolName>,
+    serials: Vec<u64>,
+    sessions: u64,
+}
+
+impl Workload {
+    fn new(agents: usize, sessions: u64) -> Self {
+        Self {
+            random: 0x2545_f491_4f6c_dd1d,
+            agents: (0..agents).map(|i| AgentId::fitted(&format!("agent-{i}"))).collect(),
+            tools: ["search", "read_file", "write_file", "run_tests"].map(ToolName::fitted).to_vec(),
+            serials: vec![0; agents],
+            sessions,
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// The next observation of an agent.
+    fn observe(&mut self, agent: usize, at: Timestamp) -> Observation {
+        let serial = self.serials[agent];
+        self.serials[agent] += 1;
+        let (round, step) = (serial / 10, serial % 10);
+        let call = Some(CallKey::from_u64(round * 2 + step / 3));
+        let kind = match step {
+            0 => Kind::Thought { text: Some(self.text(serial)) },
+            1 | 4 => {
+                let choice = (self.next() % 4) as usize;
+                let tool = self.tools[choice].clone();
+                Kind::Action { tool, arguments: Some(self.text(serial)), call }
+            }
+            2 | 5 => {
+                let ok = self.uniform() < 0.9;
+                let error = (!ok).then(|| Failure::new(if self.uniform() < 0.2 { "timeout" } else { "exit_1" }));
+                let duration_ms = Some((self.uniform() * 6.0).exp() * 10.0);
+                Kind::Result { call, tool: None, ok, error, text: Some(self.text(serial)), duration_ms }
+            }
+            3 => Kind::Message {
+                role: if round % 20 == 0 { Role::User } else { Role::Agent },
+                text: Some(self.text(serial)),
+            },
+            6 => {
+                let confidence =
+                    Probability::new((self.uniform() * 20.0).floor() / 20.0).unwrap_or_else(|| unreachable!());
+                Kind::Claim { claim: ClaimKey::from_u64(round), confidence, correct: None, task: None }
+            }
+            7 => Kind::Verdict { claim: ClaimKey::from_u64(round), correct: self.uniform() < said(round) },
+            8 => Kind::Progress { done: (round % 100) as f64, total: Some(100.0) },
+            _ => Kind::Usage {
+                input_tokens: 1000 + serial % 500,
+                output_tokens: 100,
+                cost: Some(0.01),
+                context_window: Some(128_000),
+            },
+        };
+        Observation {
+            agent: self.agents[agent].clone(),
+            session: SessionKey::from_u64((serial / 200) % self.sessions),
+            id: Some(ObservationKey::from_u64(self.next())),
+            at,
+            source: Source::Native,
+            kind,
+        }
+    }
+
+    fn text(&mut self, serial: u64) -> Text {
+        Text::new(&format!(
+            "step {serial} {:016x}: what was asked, what was found, and what follows from it for the next step",
+            self.next()
+        ))
+    }
+
+    /// Observations of agents in random order.
+    fn batch(&mut self, size: usize, at: Timestamp) -> Vec<Observation> {
+        let agents = self.agents.len() as u64;
+        (0..size)
+            .map(|_| {
+                let agent = (self.next() % agents) as usize;
+                self.observe(agent, at)
+            })
+            .collect()
+    }
+}
+
+/// How sure an agent says it is in a round, and how often it is right then.
+fn said(round: u64) -> f64 {
+    (round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as f64 % 100.0 / 100.0
+}
+
+fn pulse() -> Pulse {
+    Pulse {
+        interval: INTERVAL,
+        lateness: Duration::ZERO,
+        missed: 0,
+        analysis: Some(Duration::from_micros(200)),
+        backlog: 0,
+        store: StoreFacts::MEMORY_ONLY,
+        clients: ClientFacts::default(),
+    }
+}
+
+/// An engine with what a beat does besides: the public view.
+struct Daemon {
+    engine: Engine,
+    sanitizer: Sanitizer,
+    public: PublicState,
+    now: Timestamp,
+}
+
+impl Daemon {
+    fn new() -> Self {
+        let engine = Engine::new(Config::default(), 1);
+        let public = PublicState::new(Sanitizer::whole(&engine), 100_000);
+        Self { engine, sanitizer: Sanitizer::default(), public, now: Timestamp::from_nanos(1_750_000_000_000_000_000) }
+    }
+
+    /// One beat; the times that the engine and the view took.
+    fn beat(&mut self, observations: &[Observation]) -> [Duration; 3] {
+        self.now = self.now.plus(INTERVAL);
+        let start = cpu();
+        self.engine.fold(self.now, observations);
+        let folded = cpu();
+        let beat = self.engine.finish(self.now, &pulse());
+        let finished = cpu();
+        let shown = self.sanitizer.beat(&self.engine, &beat);
+        black_box(self.public.apply(shown));
+        [folded - start, finished - folded, cpu() - finished]
+    }
+}
+
+/// Observations a second at full load: 50,000 a beat.
+fn throughput() {
+    println!("throughput, observations a second (beats of 50,000; fold, judge, sanitize)");
+    println!("{:>8} {:>12} {:>10} {:>10} {:>10}  ns an observation", "agents", "obs/s", "fold", "judge", "sanitize");
+    for (agents, beats) in [(1, 20), (1_000, 40), (100_000, 40)] {
+        let (mut daemon, mut work) = (Daemon::new(), Workload::new(agents, 4));
+        let mut sums = [Duration::ZERO; 3];
+        for beat in 0..beats {
+            let batch = work.batch(50_000, daemon.now);
+            let times = daemon.beat(&batch);
+            // The first beats find everything empty and cheap.
+            if beat >= beats / 2 {
+                sums.iter_mut().zip(times).for_each(|(sum, time)| *sum += time);
+            }
+        }
+        let counted = f64::from(beats - beats / 2) * 50_000.0;
+        let [fold, judge, show] = sums.map(|sum| sum.as_secs_f64() * 1e9 / counted);
+        println!("{agents:>8} {:>12.0} {fold:>10.0} {judge:>10.0} {show:>10.0}", 1e9 / (fold + judge + show));
+    }
+}
+
+/// How long a beat's analysis takes at 10,000 agents and 20,000 observations a second.
+fn beat() {
+    let (mut daemon, mut work) = (Daemon::new(), Workload::new(10_000, 4));
+    for _ in 0..40 {
+        let batch = work.batch(50_000, daemon.now);
+        daemon.beat(&batch);
+    }
+    let mut times: Vec<[Duration; 3]> = Vec::new();
+    for _ in 0..1_000 {
+        let batch = work.batch(2_000, daemon.now);
+        times.push(daemon.beat(&batch));
+    }
+    println!("one beat at 10,000 agents and 20,000 observations a second, microseconds");
+    println!("{:>8} {:>8} {:>8} {:>8}", "p50", "p95", "p99", "max");
+    let mut sums: Vec<f64> = times.iter().map(|parts| parts.iter().sum::<Duration>().as_secs_f64() * 1e6).collect();
+    sums.sort_by(f64::total_cmp);
+    let at = |q: f64| sums[((sums.len() - 1) as f64 * q) as usize];
+    println!("{:>8.0} {:>8.0} {:>8.0} {:>8.0}", at(0.5), at(0.95), at(0.99), at(1.0));
+}
+
+/// Times `observe` at several lengths of history: each figure is a mean over the last 1,000 or more.
+fn flat(name: &str, mut observe: impl FnMut(u64)) {
+    print!("{name:>12}");
+    let mut done = 0u64;
+    for history in [1_000u64, 10_000, 100_000, 1_000_000] {
+        let timed = history / 2;
+        while done < history - timed {
+            observe(done);
+            done += 1;
+        }
+        let start = cpu();
+        while done < history {
+            observe(done);
+            done += 1;
+        }
+        print!(" {:>8.1}", (cpu() - start).as_secs_f64() * 1e9 / timed as f64);
+    }
+    println!();
+}
+
+/// Cost of each analyzer by the length of the history.
+fn analyzers() {
+    println!("one analyzer, nanoseconds an observation, by observations of one agent before");
+    println!("{:>12} {:>8} {:>8} {:>8} {:>8}", "", "1e3", "1e4", "1e5", "1e6");
+    let at = |i: u64| Timestamp::from_nanos(1_750_000_000_000_000_000).plus(Duration::from_millis(50 * i));
+    // Many agents' worth of different observations, made beforehand and dealt out again and again.
+    let mut work = Workload::new(1, 1);
+    let recorded: Vec<Observation> = (0..65_536).map(|i| work.observe(0, at(i))).collect();
+    let deal = |i: u64| Observation { at: at(i), ..recorded[(i % 65_536) as usize].clone() };
+    flat("(dealing)", |i| {
+        black_box(deal(i));
+    });
+    let mut stuck = Stuck::new();
+    let config = stuck::Config::default();
+    flat("stuck", |i| {
+        black_box(stuck.observe(&deal(i), &config));
+    });
+    let mut errors = Errors::new();
+    let config = errors::Config::default();
+    flat("errors", |i| {
+        black_box(errors.observe(&deal(i), &config));
+    });
+    let mut load = Load::default();
+    flat("load", |i| load.observe(&deal(i)));
+    let mut progress = Progress::default();
+    flat("progress", |i| progress.observe(&deal(i)));
+    let mut silence = Silence::default();
+    flat("silence", |i| silence.observe(&deal(i), at(i)));
+    let mut drift = Drift::default();
+    let values: Vec<f64> = (0..65_536).map(|_| latency_value(work.uniform() * 1e3)).collect();
+    flat("drift value", |i| {
+        black_box(drift.observe(Series::Latency, values[(i % 65_536) as usize], at(i)));
+    });
+    let (mut claims, config) = (Calibration::default(), calibration::Config::default());
+    let said: Vec<(Probability, bool)> = (0..65_536)
+        .map(|_| (Probability::new(work.uniform()).unwrap_or_else(|| unreachable!()), work.uniform() < 0.6))
+        .collect();
+    flat("claim+verdict", |i| {
+        let (confidence, correct) = said[(i % 65_536) as usize];
+        black_box(claims.claim(at(i), ClaimKey::from_u64(i), confidence, None, None, &config));
+        black_box(claims.verdict(at(i), ClaimKey::from_u64(i), correct, &config));
+    });
+    let start = cpu();
+    for _ in 0..100_000 {
+        black_box(claims.figures(&config));
+    }
+    println!("calibration's figures: {:.0} ns", (cpu() - start).as_secs_f64() * 1e4);
+    let start = cpu();
+    for i in 0..200 {
+        claims.claim(
+            at(1_000_000 + i),
+            ClaimKey::from_u64(2_000_000 + i),
+            said[i as usize].0,
+            Some(i % 2 == 0),
+            None,
+            &config,
+        );
+        claims.fit(&config);
+    }
+    println!("a fit of meta-d′: {:.0} µs", (cpu() - start).as_secs_f64() * 1e6 / 200.0);
+}
+
+/// Time that this thread has had on a core: what other processes take is left out.
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}
+
+/// Resident bytes an agent, after so many observations each. Every row in a process of its own, whose memory is fresh.
+fn memory() {
+    println!("resident bytes an agent (private state and public view)");
+    println!("{:>14} {:>10} {:>10} {:>10}", "observations", "sessions", "agents", "bytes");
+    let rows = [(1, 1, 100_000), (10, 1, 50_000), (100, 1, 20_000), (1_000, 4, 4_000), (20_000, 8, 400)];
+    for row in rows {
+        let arguments = [row.0, row.1, row.2].map(|number: u64| number.to_string());
+        let child = std::env::current_exe().map(std::process::Command::new);
+        let status = child.and_then(|mut child| child.arg("memory-row").args(arguments).status());
+        assert!(status.is_ok_and(|status| status.success()));
+    }
+}
+
+fn memory_row(each: u64, sessions: u64, agents: usize) {
+    let (mut daemon, mut work) = (Daemon::new(), Workload::new(agents, sessions));
+    let before = resident();
+    for _ in 0..each {
+        for part in 0..agents.div_ceil(1_000) {
+            let whom = part * 1_000..agents.min((part + 1) * 1_000);
+            let batch: Vec<Observation> = whom.map(|agent| work.observe(agent, daemon.now)).collect();
+            daemon.beat(&batch);
+        }
+    }
+    let bytes = resident().saturating_sub(before) / agents;
+    println!("{each:>14} {sessions:>10} {agents:>10} {bytes:>10}");
+}

@@ -1,0 +1,33 @@
+//! Series that exist from the start.
+
+use crate::auth::Refusal;
+use crate::domain::{InsightKind, KindName, Severity, Source};
+use crate::http;
+use crate::ingest::RejectReason;
+use crate::store::Fault;
+use crate::telemetry::Metrics;
+
+/// Makes every series whose labels come from a closed set, at zero: the first event of its kind is then a rise that
+/// `rate()` and `increase()` see, and an alert never waits for a series that does not exist.
+pub(super) fn declare(metrics: &Metrics) {
+    for outcome in http::OUTCOMES {
+        metrics.ws_connections_total.with_label_values(&[outcome]);
+    }
+    for (source, kind) in Source::ALL.iter().flat_map(|source| KindName::ALL.iter().map(move |kind| (source, kind))) {
+        metrics.observations_total.with_label_values(&[source.as_str(), kind.as_str()]);
+    }
+    for reason in RejectReason::ALL {
+        metrics.observations_rejected_total.with_label_values(&[reason.as_str()]);
+    }
+    for refusal in Refusal::ALL {
+        metrics.auth_failures_total.with_label_values(&[refusal.reason()]);
+    }
+    for kind in InsightKind::ALL {
+        for severity in Severity::ALL {
+            metrics.insights_open.with_label_values(&[kind.as_str(), severity.as_str()]);
+        }
+    }
+    for outcome in std::iter::once("ok").chain(Fault::ALL.map(Fault::as_str)) {
+        metrics.store_writes_total.with_label_values(&[outcome]);
+    }
+}
