@@ -136,8 +136,8 @@ where
         // A series at a time, so that no scrape sees them gone.
         let mut open = [[0; Severity::ALL.len()]; InsightKind::ALL.len()];
         for insight in self.engine.insights() {
-            if let Some(count) = open.get_mut(insight.kind as usize).and_then(|o| o.get_mut(insight.severity as usize))
-            {
+            let counts = open.get_mut(insight.kind as usize);
+            if let Some(count) = counts.and_then(|counts| counts.get_mut(insight.severity as usize)) {
                 *count += 1;
             }
         }

@@ -93,7 +93,8 @@ impl Handoff {
             self.facts.changed(engine.meta().beat);
         }
         if !self.whole {
-            self.touched.extend(beat.agents.iter().map(|changed| &changed.agent).chain(&beat.forgotten).cloned());
+            let changed = beat.agents.iter().map(|changed| &changed.agent);
+            self.touched.extend(changed.chain(&beat.forgotten).cloned());
             // So that names of agents long forgotten don't pile up while the store is away.
             self.whole = self.touched.len() > engine.agents() + SLACK;
         }
