@@ -28,7 +28,8 @@ impl Sink {
 
     async fn answer(&self, from: &str, request: reqwest::RequestBuilder) -> u16 {
         let answer = Answer::to(request).await;
-        let headers: Vec<_> = answer.headers.iter().map(|(name, value)| (name, String::from_utf8_lossy(value.as_bytes()))).collect();
+        let headers: Vec<_> =
+            answer.headers.iter().map(|(name, value)| (name, String::from_utf8_lossy(value.as_bytes()))).collect();
         self.add(from, format!("{headers:?} {}", String::from_utf8_lossy(&answer.body)));
         answer.status
     }
@@ -87,7 +88,8 @@ async fn planted_secrets_never_leave() {
         assert!(tool.as_ref().is_some_and(|tool| tool.starts_with("tool-") && tool.len() == 21), "{tool:?}");
     }
     let state = daemon.state().await["state"].clone();
-    let hashed = state["agents"].as_object().unwrap().keys().filter(|agent| agent.starts_with("agent-") && agent.len() == 22);
+    let hashed =
+        state["agents"].as_object().unwrap().keys().filter(|agent| agent.starts_with("agent-") && agent.len() == 22);
     assert!(hashed.count() >= secrets.len(), "{state}");
     sink.add("state", state.to_string());
     sink.add("metrics", daemon.metrics().await);
@@ -102,7 +104,9 @@ async fn planted_secrets_never_leave() {
     within("the dashboard's stream to end", reading).await.unwrap();
 
     let log = daemon.log();
-    assert!(log.iter().any(|line| line.contains("insight opened")) && log.iter().any(|line| line.contains("\"DEBUG\"")));
+    assert!(
+        log.iter().any(|line| line.contains("insight opened")) && log.iter().any(|line| line.contains("\"DEBUG\""))
+    );
     log.into_iter().for_each(|line| sink.add("log", line));
     let sink = sink.0.lock().unwrap();
     assert!(sink.iter().filter(|(from, _)| from == "frame").count() > secrets.len());
@@ -138,7 +142,8 @@ async fn otlp(daemon: &Daemon, sink: &Sink, agent: &str, text: &mut impl FnMut()
     let protobuf = |path: &str, body: Vec<u8>| daemon.post(path, "application/x-protobuf", body);
     let traces = plants::traces(agent, text);
     let logs = plants::logs(agent, text);
-    let encoded = serde_json::from_value::<ExportTraceServiceRequest>(traces.clone()).expect("it is OTLP").encode_to_vec();
+    let encoded =
+        serde_json::from_value::<ExportTraceServiceRequest>(traces.clone()).expect("it is OTLP").encode_to_vec();
     assert_eq!(sink.answer("traces", protobuf("/v1/traces", encoded.clone())).await, 200);
     assert_eq!(sink.answer("traces", daemon.post("/v1/traces", JSON, traces.to_string())).await, 200);
     let broken = [&encoded[..encoded.len() - 1], b"\xff\xff"].concat();
@@ -203,18 +208,34 @@ async fn read_to(client: &mut Stream, sink: &Sink, kind: &str) {
 /// Everything around the body.
 async fn requests(daemon: &Daemon, sink: &Sink, text: &mut impl FnMut() -> String) {
     let names = [
-        "accept", "authorization", "content-encoding", "content-type", "cookie", "if-none-match", "origin", "referer",
-        "sec-websocket-key", "sec-websocket-protocol", "traceparent", "user-agent", "x-forwarded-for", "x-secret",
+        "accept",
+        "authorization",
+        "content-encoding",
+        "content-type",
+        "cookie",
+        "if-none-match",
+        "origin",
+        "referer",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "traceparent",
+        "user-agent",
+        "x-forwarded-for",
+        "x-secret",
     ];
     for path in ["/v1/state", "/v1/observations", "/v1/traces", "/v1/stream", "/metrics", "/", "/livez"] {
         for name in names {
-            let method = if path.ends_with('s') && path != "/metrics" { reqwest::Method::POST } else { reqwest::Method::GET };
+            let method =
+                if path.ends_with('s') && path != "/metrics" { reqwest::Method::POST } else { reqwest::Method::GET };
             let mut request = daemon.http.request(method, daemon.url(path)).body("{}");
             if name != "authorization" {
                 request = request.bearer_auth(token("a", "metacog.stream metacog.observe metrics.read"));
             }
             if path == "/v1/stream" {
-                request = request.header("connection", "upgrade").header("upgrade", "websocket").header("sec-websocket-version", "13");
+                request = request
+                    .header("connection", "upgrade")
+                    .header("upgrade", "websocket")
+                    .header("sec-websocket-version", "13");
             }
             let value = if name == "authorization" { format!("Bearer {}", text()) } else { text() };
             let value = HeaderValue::from_bytes(value.replace(['\n', '\r'], " ").as_bytes()).expect("a header value");
@@ -231,7 +252,11 @@ async fn requests(daemon: &Daemon, sink: &Sink, text: &mut impl FnMut() -> Strin
         format!("/v1/agents/{}/advice", encoded(text())),
         format!("/{}", encoded(text())),
     ] {
-        sink.answer(&path.replace(|c: char| !c.is_ascii_alphabetic(), ""), daemon.http.get(daemon.url(&path)).bearer_auth(&good)).await;
+        sink.answer(
+            &path.replace(|c: char| !c.is_ascii_alphabetic(), ""),
+            daemon.http.get(daemon.url(&path)).bearer_auth(&good),
+        )
+        .await;
     }
     for forged in plants::tokens(text) {
         let bearer = HeaderValue::from_bytes(format!("Bearer {forged}").as_bytes()).expect("a header value");

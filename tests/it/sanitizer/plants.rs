@@ -42,7 +42,10 @@ pub fn wrong_observations(agent: &str, text: &mut impl FnMut() -> String) -> Vec
         json!([text()]).to_string(),
         format!("{{\"agent\":\"{agent}\",\"kind\":\"thought\",\"text\":\"{}", text()),
         format!("{{{}: 1}}", text()),
-        format!("{{\"agent\":\"{agent}\",\"kind\":\"thought\",\"text\":\"\\ud800 {}\"}}", text().replace(['"', '\\'], "")),
+        format!(
+            "{{\"agent\":\"{agent}\",\"kind\":\"thought\",\"text\":\"\\ud800 {}\"}}",
+            text().replace(['"', '\\'], "")
+        ),
         format!("{{\"agent\":\"{agent}\",\"kind\":\"thought\",\"text\":{0},\"text\":{0}}}", json!(text())),
         format!("{{\"agent\":\"{agent}\",\"kind\":\"claim\",\"claim_id\":{},\"confidence\":1e999}}", json!(text())),
         json!({"agent": format!("{} ", text()), "kind": "thought"}).to_string(),
@@ -141,7 +144,8 @@ fn messages(role: &str, text: &mut impl FnMut() -> String) -> String {
     let part = json!({"type": "text", "content": text()});
     let thought = json!({"type": "reasoning", "content": text()});
     let call = json!({"type": "tool_call", "name": text(), "arguments": {text(): text()}});
-    json!([{"role": role, "parts": [part, thought, call, {text(): text()}]}, {"role": role, "content": text()}]).to_string()
+    json!([{"role": role, "parts": [part, thought, call, {text(): text()}]}, {"role": role, "content": text()}])
+        .to_string()
 }
 
 /// A request with a span of every sort, and one whose agent's name fits no name.
@@ -171,9 +175,11 @@ pub fn traces(agent: &str, text: &mut impl FnMut() -> String) -> Value {
     }
     let mut nameless = spans[0].clone();
     nameless["spanId"] = json!(format!("{:016x}", rand::random::<u64>()));
-    nameless["attributes"] = json!([string("gen_ai.operation.name", "chat"), string("gen_ai.agent.id", &format!("{} \u{e9}", text()))]);
+    nameless["attributes"] =
+        json!([string("gen_ai.operation.name", "chat"), string("gen_ai.agent.id", &format!("{} \u{e9}", text()))]);
     spans.push(nameless);
-    let resource = json!({"attributes": [string("service.name", &text()), string(&text(), &text())], "droppedAttributesCount": 0});
+    let resource =
+        json!({"attributes": [string("service.name", &text()), string(&text(), &text())], "droppedAttributesCount": 0});
     let scope = json!({"name": text(), "version": text(), "attributes": [string(&text(), &text())], "droppedAttributesCount": 0});
     let scopes = json!([{"scope": scope, "spans": spans, "schemaUrl": text()}]);
     json!({"resourceSpans": [{"resource": resource, "scopeSpans": scopes, "schemaUrl": text()}]})
@@ -181,7 +187,13 @@ pub fn traces(agent: &str, text: &mut impl FnMut() -> String) -> Value {
 
 /// The same of log records.
 pub fn logs(agent: &str, text: &mut impl FnMut() -> String) -> Value {
-    let names = ["gen_ai.user.message", "gen_ai.choice", "gen_ai.evaluation.result", "gen_ai.client.inference.operation.details", "x"];
+    let names = [
+        "gen_ai.user.message",
+        "gen_ai.choice",
+        "gen_ai.evaluation.result",
+        "gen_ai.client.inference.operation.details",
+        "x",
+    ];
     let records: Vec<Value> = names
         .iter()
         .map(|name| {
@@ -216,7 +228,9 @@ pub fn wrong_otlp(agent: &str, text: &mut impl FnMut() -> String) -> Vec<(&'stat
         request["resourceSpans"][0]["scopeSpans"][0]["spans"][0][field] = value;
         wrong.push(("/v1/traces", request.to_string()));
     }
-    for name in ["metacog.confidence", "gen_ai.usage.input_tokens", "gen_ai.usage.cost", "gen_ai.evaluation.score.value"] {
+    for name in
+        ["metacog.confidence", "gen_ai.usage.input_tokens", "gen_ai.usage.cost", "gen_ai.evaluation.score.value"]
+    {
         let mut request = traces(agent, text);
         request["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["attributes"]
             .as_array_mut()
@@ -235,7 +249,9 @@ pub fn tokens(text: &mut impl FnMut() -> String) -> Vec<String> {
     vec![
         text().replace(['\n', '\r'], ""),
         sign(&json!({"sub": "a", "scope": text(), "exp": unix_now() + 60, "jti": text()})),
-        sign(&json!({"sub": format!("{}\n", text()), "scope": "metacog.stream", "exp": unix_now() + 60, "jti": text()})),
+        sign(
+            &json!({"sub": format!("{}\n", text()), "scope": "metacog.stream", "exp": unix_now() + 60, "jti": text()}),
+        ),
         sign(&json!({"sub": "a", "scope": {text(): text()}, "exp": text(), text(): text()})),
         sign(&json!({"sub": "a", "scope": "metacog.stream", "exp": 1, "jti": [text()]})),
         jsonwebtoken::encode(&foreign, &claims, &key).expect("signs"),
