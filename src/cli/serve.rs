@@ -6,6 +6,7 @@ use super::{Failure, runtime};
 use crate::app::{App, Signals};
 use crate::auth::Keys;
 use crate::config::Config;
+use crate::http;
 use crate::telemetry::Logs;
 
 /// What can be given on the command line.
@@ -32,7 +33,7 @@ pub fn run(args: &Args, env: Vec<(String, String)>) -> Result<(), Failure> {
     };
     runtime()?.block_on(async {
         let address = config.server.listen;
-        let listener = tokio::net::TcpListener::bind(address).await;
+        let listener = http::listen(address);
         let listener = listener.map_err(|error| Failure::run(format!("cannot listen on {address}: {error}")))?;
         let app = App::build(config, keys, listener, logs, Box::new(reload)).map_err(Failure::run)?;
         app.run(Signals::install().map_err(Failure::run)?).await.map_err(Failure::run)

@@ -146,11 +146,12 @@ impl AgentState {
         if self.fold_claims(observation, config, &mut note) {
             touched.add(Touched::CLAIMS);
         }
-        if let Kind::Result { ok, duration_ms, .. } = observation.kind {
+        if let Kind::Result { ok, error, duration_ms, .. } = &observation.kind {
             if let Some(ms) = duration_ms {
-                self.series(Series::Latency, drift::latency_value(ms), observation.at, &mut note);
+                self.series(Series::Latency, drift::latency_value(*ms), observation.at, &mut note);
             }
-            self.series(Series::Errors, if ok { 0.0 } else { 1.0 }, observation.at, &mut note);
+            let infrastructure = !ok && error.as_ref().is_some_and(|error| error.infrastructure);
+            self.drift.observe_result(!ok, infrastructure, observation.at).map(Note::Drift).map(&mut note);
         }
         if let Some(text) = observation.kind.text() {
             let kind = observation.kind.name();
@@ -168,11 +169,14 @@ impl AgentState {
         touched: &mut Touched,
         note: &mut impl FnMut(Note),
     ) -> Option<InsightKind> {
-        let key = observation.session;
+        let (key, looping) = (observation.session, self.looping.len());
         let session = self.session(key, config.sessions_per_agent);
         session.last_seen = now;
-        let event = session.stuck.observe(observation, &config.stuck)?;
-        touched.add(Touched::STEPS);
+        let event = session.stuck.observe(observation, &config.stuck);
+        if event.is_some() || self.looping.len() != looping {
+            touched.add(Touched::STEPS);
+        }
+        let event = event?;
         match event {
             Event::Detected(detection) => {
                 note(Note::Stuck(key, detection));
@@ -257,7 +261,7 @@ impl AgentState {
     pub(super) fn assess(
         &mut self,
         occasion: &Occasion<'_>,
-        mut touched: Touched,
+        touched: Touched,
         config: &Config,
         book: &mut InsightBook,
         changes: &mut Vec<InsightChange>,
@@ -268,10 +272,7 @@ impl AgentState {
         }
         for kind in KINDS {
             // What is open may follow from what opens or resolves now.
-            if !self.open.is_empty() {
-                touched = Touched::ALL;
-            }
-            if touched.concerns(kind) {
+            if touched.concerns(kind) || !self.open.is_empty() {
                 self.assess_kind(kind, occasion, config, book, changes);
             }
         }

@@ -14,8 +14,8 @@ use crate::domain::{InsightKind, Timestamp};
 const SOON: Duration = Duration::from_secs(600);
 /// How long one that came back once stays open after it is over; it doubles each time...
 const FIRST_HOLD: Duration = Duration::from_secs(15);
-/// ...up to 16 minutes.
-const MOST_DOUBLINGS: u32 = 6;
+/// ...up to two minutes.
+const MOST_DOUBLINGS: u32 = 3;
 
 /// What is remembered of an agent's insights that resolved lately.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -111,7 +111,7 @@ mod tests {
             assert_eq!(damper.next_due(), None);
             now += 20;
         }
-        assert_eq!(held, [0, 15, 30, 60, 120, 240, 480, 960, 960]);
+        assert_eq!(held, [0, 15, 30, 60, 120, 120, 120, 120, 120]);
     }
 
     #[test]

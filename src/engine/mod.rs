@@ -30,6 +30,7 @@ pub use document::{Document, DocumentError, SCHEMA};
 pub use insights::{InsightBook, InsightChange};
 pub use meta::MetaState;
 pub use reflection::{Entry, Quote, Reflection};
+pub use touched::Touched;
 pub use window::IdWindow;
 
 use self::agent::Folded;
@@ -37,7 +38,6 @@ use self::deal::Deal;
 use self::insights::Occasion;
 use self::reflection::Scene;
 use self::roster::{Place, Roster};
-use self::touched::Touched;
 use crate::analyze::vitals::{Pulse, Vitals};
 use crate::domain::{AgentId, Insight, InsightId, Observation, Timestamp};
 
@@ -60,8 +60,8 @@ pub struct Engine {
 /// What one beat changed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Beat {
-    /// Agents that may have changed.
-    pub agents: Vec<AgentId>,
+    /// Agents that may have changed. One may be told twice.
+    pub agents: Vec<Changed>,
     /// Agents that were forgotten.
     pub forgotten: Vec<AgentId>,
     /// How many of them for want of room.
@@ -74,6 +74,16 @@ pub struct Beat {
     pub notes: Vec<(AgentId, Note)>,
     /// Observations counted.
     pub folded: u64,
+}
+
+/// An agent that may have changed in a beat.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// The agent.
+    pub agent: AgentId,
+    /// What of it.
+    pub touched: Touched,
+    place: Place,
 }
 
 impl Engine {
@@ -207,7 +217,11 @@ impl Engine {
             self.beat.evicted += 1;
             self.meta.evicted += 1;
         }
-        self.roster.insert(agent.clone(), Arc::new(AgentState::new(now)))
+        let place = self.roster.insert(agent.clone(), Arc::new(AgentState::new(now)));
+        if let Some(slot) = self.roster.slot_mut(place) {
+            slot.touched = Touched::ALL;
+        }
+        place
     }
 
     fn forget(&mut self, place: Place, now: Timestamp) {
@@ -285,18 +299,18 @@ impl Engine {
             state.due = Some(due);
             self.timers.push(Reverse((due, place)));
         }
-        self.beat.agents.push(slot.agent.clone());
+        self.beat.agents.push(Changed { agent: slot.agent.clone(), touched, place });
     }
 
     /// Fits metacognitive sensitivity for a few of the agents that want it, in the order in which they came to.
     fn fit(&mut self) {
         for _ in 0..self.config.fits_per_beat {
             let Some(agent) = self.meta.unfitted.pop_front() else { break };
-            let place = self.roster.find(agent.as_str());
-            let Some(slot) = place.and_then(|place| self.roster.slot_mut(place)) else { continue };
+            let Some(place) = self.roster.find(agent.as_str()) else { continue };
+            let Some(slot) = self.roster.slot_mut(place) else { continue };
             slot.unfitted = false;
             Arc::make_mut(&mut slot.state).calibration.fit(&self.config.calibration);
-            self.beat.agents.push(agent);
+            self.beat.agents.push(Changed { agent, touched: Touched::CLAIMS, place });
         }
     }
 
@@ -330,6 +344,11 @@ impl Engine {
     pub fn agent(&self, agent: &str) -> Option<&Arc<AgentState>> {
         let place = self.roster.find(agent)?;
         self.roster.slot(place).map(|slot| &slot.state)
+    }
+
+    /// The state of an agent that changed in the last beat.
+    pub fn changed(&self, change: &Changed) -> Option<&Arc<AgentState>> {
+        self.roster.slot(change.place).filter(|slot| slot.agent == change.agent).map(|slot| &slot.state)
     }
 
     /// All agents, the one not seen for the longest time first.

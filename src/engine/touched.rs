@@ -4,27 +4,30 @@ use crate::domain::{InsightKind, Kind, Observation};
 
 /// A set of things that insights rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Touched(u8);
+pub struct Touched(u8);
 
 impl Touched {
     /// Steps, and the loops in them.
-    pub(super) const STEPS: Self = Self(1);
+    pub const STEPS: Self = Self(1);
     /// Resolved claims.
-    pub(super) const CLAIMS: Self = Self(2);
+    pub const CLAIMS: Self = Self(2);
     /// Results.
-    pub(super) const RESULTS: Self = Self(4);
+    pub const RESULTS: Self = Self(4);
     /// Latency, tokens, cost.
-    pub(super) const LOAD: Self = Self(8);
+    pub const LOAD: Self = Self(8);
     /// Values of a series that drift is looked for in.
-    pub(super) const SERIES: Self = Self(16);
+    pub const SERIES: Self = Self(16);
+    /// Progress reports.
+    pub const PROGRESS: Self = Self(32);
     /// All of it: time has passed, or an insight is open that may rest on another.
-    pub(super) const ALL: Self = Self(u8::MAX);
+    pub const ALL: Self = Self(u8::MAX);
 
     pub(super) fn add(&mut self, other: Self) {
         self.0 |= other.0;
     }
 
-    pub(super) fn has(self, other: Self) -> bool {
+    /// Whether any of the other's things is among them.
+    pub fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
@@ -34,7 +37,8 @@ impl Touched {
             Kind::Result { .. } => Self(Self::RESULTS.0 | Self::LOAD.0 | Self::SERIES.0),
             Kind::Claim { .. } | Kind::Verdict { .. } => Self::SERIES,
             Kind::Usage { .. } => Self::LOAD,
-            Kind::Thought { .. } | Kind::Message { .. } | Kind::Action { .. } | Kind::Progress { .. } => Self(0),
+            Kind::Progress { .. } => Self::PROGRESS,
+            Kind::Thought { .. } | Kind::Message { .. } | Kind::Action { .. } => Self(0),
         }
     }
 

@@ -24,6 +24,6 @@ mod upgrade;
 pub use config::Config;
 pub use gate::Gate;
 pub use router::router;
-pub use serve::serve;
+pub use serve::{listen, serve};
 pub use services::{Clock, Parts, Pulse, Readiness, Services};
 pub use upgrade::OUTCOMES;

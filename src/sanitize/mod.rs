@@ -10,6 +10,9 @@ mod state;
 pub(crate) mod testing;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub use sanitizer::Sanitizer;
 pub use state::{Everything, Position, PublicState, Select};
 pub use view::PublicBeat;

@@ -4,6 +4,7 @@
 //! each stands in the JSON. There is no variant for a text, so none can get out.
 
 use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -57,6 +58,9 @@ pub struct Place {
 
 /// A kind of record.
 pub trait Layout: Sized + 'static {
+    /// How many leaves there are.
+    const LEAVES: usize;
+
     /// The leaves' places, in the order of the JSON.
     fn places() -> &'static [Place];
 }
@@ -76,6 +80,8 @@ macro_rules! layout {
         pub(super) enum $field { $($(#[$fdoc])* $variant,)* }
 
         impl $crate::sanitize::record::Layout for $layout {
+            const LEAVES: usize = [$($field::$variant as usize,)*].len();
+
             fn places() -> &'static [$crate::sanitize::record::Place] {
                 &[$($crate::sanitize::record::Place {
                     group: $crate::sanitize::record::layout!(@group $($group)?),
@@ -93,25 +99,53 @@ macro_rules! layout {
 }
 pub(super) use layout;
 
-/// The leaves of one thing, those that are known.
+/// The leaves of one thing, those that are known. A record may be about some leaves only; it then says nothing of the
+/// others.
 #[derive(Debug, PartialEq)]
 pub struct Record<L> {
     leaves: Box<[Option<Leaf>]>,
+    /// The leaves that it is about, by the bits of their positions.
+    about: u64,
     layout: PhantomData<L>,
 }
 
 impl<L> Clone for Record<L> {
     fn clone(&self) -> Self {
-        Self { leaves: self.leaves.clone(), layout: PhantomData }
+        Self { leaves: self.leaves.clone(), about: self.about, layout: PhantomData }
     }
 }
 
 impl<L: Layout> Record<L> {
+    /// A record that is about all leaves, and knows none yet.
     pub(super) fn new() -> Self {
-        Self { leaves: vec![None; L::places().len()].into(), layout: PhantomData }
+        const { assert!(L::LEAVES <= 64, "a bit for each leaf") };
+        Self { about: u64::MAX, ..Self::partial() }
     }
 
-    /// Sets a leaf; `None` leaves it out.
+    /// A record that is about no leaf yet.
+    pub(super) fn partial() -> Self {
+        Self { leaves: vec![None; L::LEAVES].into(), about: 0, layout: PhantomData }
+    }
+
+    /// Makes it about leaves next to each other, from the first to the last.
+    pub(super) fn cover<F: Into<usize>>(&mut self, leaves: RangeInclusive<F>) {
+        let (first, last) = leaves.into_inner();
+        for position in first.into()..=last.into() {
+            self.about |= 1 << position;
+        }
+    }
+
+    /// Takes over what an earlier record says of leaves that this one is not about.
+    pub(super) fn complete(&mut self, earlier: Self) {
+        let (mine, about) = (self.about, earlier.about);
+        let leaves = self.leaves.iter_mut().zip(earlier.leaves).enumerate();
+        for (_, (leaf, earlier)) in leaves.filter(|(position, _)| about & !mine & (1 << position) != 0) {
+            *leaf = earlier;
+        }
+        self.about |= about;
+    }
+
+    /// Sets a leaf that the record is about; `None` leaves it out.
     pub(super) fn set(&mut self, position: impl Into<usize>, leaf: impl Into<Option<Leaf>>) {
         if let Some(slot) = self.leaves.get_mut(position.into()) {
             *slot = leaf.into();
@@ -154,7 +188,8 @@ pub(super) struct Versioned<L> {
 
 impl<L: Layout> Versioned<L> {
     /// A record that appears at `beat`; `absent_from` is when the last one of this name went, if there was one.
-    pub(super) fn new(record: Record<L>, beat: u64, absent_from: Option<u64>) -> Self {
+    pub(super) fn new(mut record: Record<L>, beat: u64, absent_from: Option<u64>) -> Self {
+        record.about = u64::MAX;
         let touched = |leaf: &Option<Leaf>| if leaf.is_some() || absent_from.is_some() { beat } else { 0 };
         let versions = record.leaves.iter().map(touched).collect();
         Self { record, versions, created: beat, absent_from }
@@ -167,14 +202,17 @@ impl<L: Layout> Versioned<L> {
     /// Takes over the leaves that differ. Returns whether any did.
     pub(super) fn update(&mut self, record: Record<L>, beat: u64) -> bool {
         let mut changed = false;
-        for ((old, new), version) in self.record.leaves.iter().zip(record.leaves.iter()).zip(self.versions.iter_mut()) {
-            if old != new {
+        let Record { leaves, about, layout: _ } = record;
+        for (position, new) in leaves.into_iter().enumerate().filter(|(position, _)| about & (1 << position) != 0) {
+            let (Some(old), Some(version)) = (self.record.leaves.get_mut(position), self.versions.get_mut(position))
+            else {
+                continue;
+            };
+            if *old != new {
+                *old = new;
                 *version = beat;
                 changed = true;
             }
-        }
-        if changed {
-            self.record = record;
         }
         changed
     }

@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::record::{Leaf, Record};
 use super::state::Position;
 use super::view::{AgentField, AgentLayout, InsightField, InsightLayout, PublicBeat, SystemField, SystemLayout};
-use crate::analyze::{calibration, drift, load, progress, vitals};
+use crate::analyze::{calibration, drift, errors, load, progress, vitals};
 use crate::domain::{EvidenceValue, Insight, InsightId, Timestamp};
-use crate::engine::{AgentState, Beat, Config, Engine, InsightChange, MetaState};
+use crate::engine::{AgentState, Beat, Changed, Config, Engine, InsightChange, MetaState, Touched};
 
 /// Makes the public view of each beat.
 #[derive(Debug, Default)]
@@ -45,8 +45,11 @@ impl Sanitizer {
         } = engine.meta();
 
         let mut changed: Vec<_> = forgotten.iter().map(|agent| (agent.clone(), None)).collect();
-        let known = |agent| engine.agent(agent).map(|state| agent_record(state, *at, config));
-        changed.extend(agents.iter().filter_map(|agent| Some((agent.clone(), Some(known(agent.as_str())?)))));
+        let known = |change: &Changed| {
+            let record = agent_record(engine.changed(change)?, change.touched, *at, config);
+            Some((change.agent.clone(), Some(record)))
+        };
+        changed.extend(agents.iter().filter_map(known));
         let insights: Vec<_> = insights.iter().map(|change| insight_change(engine, change)).collect();
 
         let quiet = changed.is_empty() && insights.is_empty();
@@ -72,8 +75,9 @@ impl Sanitizer {
     /// The whole state as one beat, for whoever has nothing yet.
     pub fn whole(engine: &Engine) -> PublicBeat {
         let meta = engine.meta();
-        let agents =
-            engine.iter().map(|(agent, state)| (agent.clone(), Some(agent_record(state, meta.at, engine.config()))));
+        let agents = engine
+            .iter()
+            .map(|(agent, state)| (agent.clone(), Some(agent_record(state, Touched::ALL, meta.at, engine.config()))));
         let insights = engine.insights().map(|insight| (insight.id, Some(insight_record(insight))));
         PublicBeat {
             position: Position { epoch: meta.epoch, beat: meta.beat },
@@ -146,7 +150,8 @@ fn insight_record(insight: &Insight) -> Record<InsightLayout> {
     record
 }
 
-fn agent_record(state: &AgentState, now: Timestamp, config: &Config) -> Record<AgentLayout> {
+/// What is shown of an agent, as far as it was touched: the rest is as it was.
+fn agent_record(state: &AgentState, touched: Touched, now: Timestamp, config: &Config) -> Record<AgentLayout> {
     let AgentState {
         first_seen: _first_seen,
         last_seen: _last_seen,
@@ -169,26 +174,44 @@ fn agent_record(state: &AgentState, now: Timestamp, config: &Config) -> Record<A
         ids: _ids,
         due: _due,
     } = state;
-    let mut record = Record::new();
+    let mut record = if touched == Touched::ALL { Record::new() } else { Record::partial() };
+    record.cover(AgentField::Status..=AgentField::Advice);
     record.set(AgentField::Status, Leaf::Word(status.as_str()));
     record.set(AgentField::Observations, Leaf::Count(*observations));
     record.set(AgentField::Advice, Leaf::Word(advice.as_str()));
-    set_calibration(&mut record, &calibration.levels(&config.calibration));
-    let detection = state.loop_now();
-    record.set(AgentField::LoopPattern, detection.map(|detection| Leaf::Word(detection.pattern.as_str())));
-    record.set(AgentField::LoopRepeats, Leaf::Count(detection.map_or(0, |detection| u64::from(detection.repeats))));
-    set_drift(&mut record, &drift.figures());
-    set_load(&mut record, &load.figures(now));
-    let failures = errors.figures();
-    if failures.results > 0 {
-        record.set(AgentField::Results, Leaf::Count(failures.results));
-        record.set(AgentField::Failed, Leaf::Count(failures.failed));
-        record.set(AgentField::InARow, Leaf::Count(u64::from(failures.in_a_row)));
+    if touched.has(Touched::CLAIMS) {
+        record.cover(AgentField::CalibrationN..=AgentField::MRatio);
+        set_calibration(&mut record, &calibration.levels(&config.calibration));
     }
-    if let Some(figures) = progress.figures() {
-        set_progress(&mut record, &figures);
+    if touched.has(Touched::STEPS) {
+        record.cover(AgentField::LoopPattern..=AgentField::LoopRepeats);
+        let loop_now = state.loop_now();
+        record.set(AgentField::LoopPattern, loop_now.map(|detection| Leaf::Word(detection.pattern.as_str())));
+        record.set(AgentField::LoopRepeats, Leaf::Count(loop_now.map_or(0, |detection| u64::from(detection.repeats))));
+    }
+    if touched.has(Touched::SERIES) {
+        record.cover(AgentField::DriftConfidence..=AgentField::DriftDetections);
+        set_drift(&mut record, &drift.figures());
+    }
+    if touched.has(Touched::LOAD) {
+        record.cover(AgentField::Results..=AgentField::CostPerHour);
+        set_load(&mut record, &load.figures(now));
+        set_errors(&mut record, &errors.figures());
+    }
+    if touched.has(Touched::PROGRESS) {
+        record.cover(AgentField::Done..=AgentField::Eta);
+        progress.figures().iter().for_each(|figures| set_progress(&mut record, figures));
     }
     record
+}
+
+fn set_errors(record: &mut Record<AgentLayout>, figures: &errors::Figures) {
+    let errors::Figures { results, failed, in_a_row } = figures;
+    if *results > 0 {
+        record.set(AgentField::Results, Leaf::Count(*results));
+        record.set(AgentField::Failed, Leaf::Count(*failed));
+        record.set(AgentField::InARow, Leaf::Count(u64::from(*in_a_row)));
+    }
 }
 
 fn set_calibration(record: &mut Record<AgentLayout>, levels: &calibration::Levels) {

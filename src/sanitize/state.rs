@@ -42,7 +42,9 @@ pub struct PublicState {
     position: Position,
     at: Timestamp,
     system: Versioned<SystemLayout>,
-    agents: BTreeMap<AgentId, Versioned<AgentLayout>>,
+    agents: HashMap<AgentId, Versioned<AgentLayout>>,
+    /// The agents in the order in which they are told.
+    names: BTreeSet<AgentId>,
     insights: BTreeMap<InsightId, Versioned<InsightLayout>>,
     history: VecDeque<Changes>,
     history_names: usize,
@@ -68,7 +70,8 @@ impl PublicState {
             position: first.position,
             at: first.at,
             system: Versioned::new(first.system.clone(), first.position.beat, None),
-            agents: BTreeMap::new(),
+            agents: HashMap::new(),
+            names: BTreeSet::new(),
             insights: BTreeMap::new(),
             history: VecDeque::new(),
             history_names: 0,
@@ -125,11 +128,13 @@ impl PublicState {
                 (Some(record), Some(known)) => known.update(record, beat),
                 (Some(record), None) => {
                     let absent_from = self.removed.remove(&agent);
+                    self.names.insert(agent.clone());
                     self.agents.insert(agent.clone(), Versioned::new(record, beat, absent_from));
                     true
                 }
                 (None, Some(_)) => {
                     self.agents.remove(&agent);
+                    self.names.remove(&agent);
                     self.removed.insert(agent.clone(), beat);
                     true
                 }
@@ -225,8 +230,9 @@ impl Serialize for Document<'_> {
         let Self { state, select } = self;
         let mut map = serializer.serialize_map(None)?;
         state.system.record().write_into(&mut map)?;
-        let agents = state.agents.iter().filter(|(agent, _)| select.wants(agent));
-        map.serialize_entry("agents", &Entries(|| agents.clone().map(|(agent, known)| (agent, known.record()))))?;
+        let agents = state.names.iter().filter(|agent| select.wants(agent));
+        let record = |agent: &'_ AgentId| state.agents.get(agent).map(Versioned::record);
+        map.serialize_entry("agents", &Entries(|| agents.clone().map(|agent| (agent, record(agent)))))?;
         let insights = state.insights.iter().filter(|(_, insight)| wants(*select, insight));
         map.serialize_entry("insights", &Entries(|| insights.clone().map(|(id, known)| (id, known.record()))))?;
         map.end()

@@ -146,6 +146,8 @@ const INSIGHT_PLACES: [Place; INSIGHT_OWN.len() + EvidenceKey::ALL.len()] = {
 };
 
 impl Layout for InsightLayout {
+    const LEAVES: usize = INSIGHT_PLACES.len();
+
     fn places() -> &'static [Place] {
         &INSIGHT_PLACES
     }
@@ -207,15 +209,34 @@ impl PublicBeat {
 }
 
 /// Appends changes, so that of each name at most two remain: the last, and that it was gone before, since what comes
-/// back shares nothing with what went.
-fn absorb<K: Eq + Hash + Clone, L>(earlier: &mut Vec<(K, Option<Record<L>>)>, later: Vec<(K, Option<Record<L>>)>) {
+/// back shares nothing with what went. What is there at both times is told once, as the later change completed by the
+/// earlier.
+fn absorb<K: Eq + Hash + Clone, L: Layout>(
+    earlier: &mut Vec<(K, Option<Record<L>>)>,
+    mut later: Vec<(K, Option<Record<L>>)>,
+) {
     let mut went: HashMap<K, bool> = HashMap::with_capacity(later.len());
     for (name, record) in &later {
         *went.entry(name.clone()).or_default() |= record.is_none();
     }
-    earlier.retain(|(name, record)| match went.get(name) {
-        None => true,
-        Some(gone_again) => record.is_none() && !gone_again,
+    let mut stayed: HashMap<K, Record<L>> = HashMap::new();
+    earlier.retain_mut(|(name, record)| match (went.get(name), record.take()) {
+        (None, taken) => {
+            *record = taken;
+            true
+        }
+        (Some(gone_again), None) => !gone_again,
+        (Some(gone), Some(taken)) => {
+            if !gone {
+                stayed.insert(name.clone(), taken);
+            }
+            false
+        }
     });
+    for (name, record) in &mut later {
+        if let (Some(record), Some(earlier)) = (record, stayed.remove(name)) {
+            record.complete(earlier);
+        }
+    }
     earlier.extend(later);
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -79,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             place,
             news: hub.subscribe(),
             filter: hub.filters().everybody(),
-            pace: Pace::new(streams.settings.limits.frames_per_second),
+            pace: Pace::new(streams.settings.limits.frames_per_second, streams.settings.interval),
             given: session.since.and_then(|since| hub.given(since)),
             told: hub.subscribe().borrow().serial.saturating_sub(1),
             answers: VecDeque::new(),
@@ -110,6 +111,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 break Fault::Told(close);
             }
             self.fill(now);
+            if self.wire.is_busy()
+                && let Some(event) = poll_fn(|cx| Poll::Ready(self.wire.try_write(cx))).await
+            {
+                // Nearly every frame goes out whole at once, and to find that out takes no turn of waiting.
+                if let Err(fault) = self.on_wire(event) {
+                    break fault;
+                }
+                if !self.wire.is_busy() && (self.data_waits() || !self.answers.is_empty()) {
+                    continue;
+                }
+            }
             let wake = self.next_deadline(now);
             if sleep.deadline() != wake {
                 sleep.as_mut().reset(wake);

@@ -14,6 +14,9 @@ const WINDOW: Duration = Duration::from_millis(1_020);
 #[derive(Debug)]
 pub(super) struct Pace {
     limit: usize,
+    window: Duration,
+    /// Distance between data frames for a client that asked for none.
+    spacing: Duration,
     /// When the last `limit` frames were sent.
     sent: VecDeque<Instant>,
     interval: Duration,
@@ -22,21 +25,31 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(frames_per_second: u32) -> Self {
-        let limit = usize::try_from(frames_per_second.max(1)).unwrap_or(usize::MAX);
-        Self { limit, sent: VecDeque::new(), interval: Duration::ZERO, due: None }
+    /// So many frames a second at most, where there is a beat each `beat`.
+    pub(super) fn new(frames_per_second: u32, beat: Duration) -> Self {
+        let frames_per_second = frames_per_second.max(1);
+        let limit = usize::try_from(frames_per_second).unwrap_or(usize::MAX);
+        let filled_in = beat * frames_per_second;
+        // Where the beat itself keeps the limit exactly, a longer window would make every frame wait for its turn and
+        // merge one in fifty; there it is shorter by what a beat may be late.
+        let exact = (Duration::from_secs(1)..=WINDOW).contains(&filled_in);
+        let window = if exact { filled_in - beat / 4 } else { WINDOW };
+        // Where beats come faster, frames come evenly, and not twenty at once and then none for long.
+        let faster = filled_in < Duration::from_secs(1);
+        let spacing = if faster { Duration::from_secs(1) / frames_per_second } else { Duration::ZERO };
+        Self { limit, window, spacing, sent: VecDeque::new(), interval: spacing, due: None }
     }
 
-    /// Data frames at most so often from now on; `None`: as often as the window allows.
+    /// Data frames at most so often from now on; `None`: as often as the limit allows.
     pub(super) fn at_most(&mut self, hz: Option<f64>) {
-        self.interval = hz.and_then(|hz| Duration::try_from_secs_f64(hz.recip()).ok()).unwrap_or(Duration::ZERO);
+        self.interval = hz.and_then(|hz| Duration::try_from_secs_f64(hz.recip()).ok()).unwrap_or(self.spacing);
         self.due = None;
     }
 
     /// From when on a frame of any kind may be sent; `None`: now.
     pub(super) fn any_from(&self) -> Option<Instant> {
         let full = self.sent.len() >= self.limit;
-        full.then(|| self.sent.front().map(|oldest| *oldest + WINDOW)).flatten()
+        full.then(|| self.sent.front().map(|oldest| *oldest + self.window)).flatten()
     }
 
     /// From when on a data frame may be sent; `None`: now.
@@ -71,8 +84,9 @@ mod tests {
         fn never_more_than_the_limit_within_any_second(
             steps in prop::collection::vec((0u64..200, any::<bool>()), 1..400),
             hz in prop::option::of(0.5f64..20.0),
+            beat in prop::sample::select(vec![5u64, 20, 100, 500]),
         ) {
-            let mut pace = Pace::new(20);
+            let mut pace = Pace::new(20, Duration::from_millis(beat));
             pace.at_most(hz);
             let mut now = Instant::now();
             let mut sent: Vec<(Instant, bool)> = Vec::new();
@@ -99,15 +113,35 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_asks_for_the_beats_rate_gets_every_beat() {
-        let mut pace = Pace::new(20);
-        pace.at_most(Some(10.0));
-        let start = Instant::now();
-        for beat in 0u64..1_000 {
-            let jitter = Duration::from_micros((beat * 7_919) % 2_000);
-            let now = start + Duration::from_millis(100 * beat) + jitter;
-            assert!(pace.data_from().is_none_or(|from| now >= from), "beat {beat}");
-            pace.sent(now, true);
+    fn who_asks_for_the_beats_rate_gets_every_beat_at_once() {
+        for (beat, hz) in [(100, Some(10.0)), (100, None), (50, Some(20.0)), (50, None)] {
+            let mut pace = Pace::new(20, Duration::from_millis(beat));
+            pace.at_most(hz);
+            let start = Instant::now();
+            for number in 0u64..1_000 {
+                let jitter = Duration::from_micros((number * 7_919) % 2_000);
+                let now = start + Duration::from_millis(beat * number) + jitter;
+                assert!(pace.data_from().is_none_or(|from| now >= from), "beat {number} of {beat} ms");
+                pace.sent(now, true);
+            }
         }
+    }
+
+    #[test]
+    fn where_beats_come_faster_frames_come_evenly() {
+        let mut pace = Pace::new(20, Duration::from_millis(10));
+        let start = Instant::now();
+        let sent: Vec<u64> = (0u64..200)
+            .filter(|beat| {
+                let now = start + Duration::from_millis(10 * beat);
+                let may = pace.data_from().is_none_or(|from| now >= from);
+                if may {
+                    pace.sent(now, true);
+                }
+                may
+            })
+            .collect();
+        assert!((38..=40).contains(&sent.len()), "{} frames in two seconds", sent.len());
+        assert!(sent.windows(2).all(|pair| (5..=8).contains(&(pair[1] - pair[0]))), "{sent:?}");
     }
 }

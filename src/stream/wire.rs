@@ -120,12 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// The next thing that happens. `read`: whether to take in what the peer says.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Event> {
-        let was_blocked = self.blocked;
-        if let Poll::Ready(written) = self.poll_write(cx) {
-            return Poll::Ready(match written {
-                Ok(frame_done) => Event::Took { frame_done, was_blocked },
-                Err(_) => Event::Fault(Fault::Gone),
-            });
+        if let Some(event) = self.try_write(cx) {
+            return Poll::Ready(event);
         }
         if !read {
             return Poll::Pending;
@@ -156,6 +152,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Err(Error::Protocol(_)) => Event::Fault(Fault::Told(Close::Protocol)),
             Err(_) => Event::Fault(Fault::Gone),
         })
+    }
+
+    /// Writes what can be written now; `None`: nothing. The task is woken when the socket can take more.
+    pub(super) fn try_write(&mut self, cx: &mut Context<'_>) -> Option<Event> {
+        let was_blocked = self.blocked;
+        match self.poll_write(cx) {
+            Poll::Pending => None,
+            Poll::Ready(Ok(frame_done)) => Some(Event::Took { frame_done, was_blocked }),
+            Poll::Ready(Err(_)) => Some(Event::Fault(Fault::Gone)),
+        }
     }
 
     /// Writes what can be written: control frames first, unless a frame is half out. Ready when some was, with whether

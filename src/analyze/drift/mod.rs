@@ -188,13 +188,23 @@ impl Drift {
     /// Takes the next value of a series, at the time it belongs to; the change that it showed, if it did. What the quick
     /// detector finds is kept for the insight and not returned.
     pub fn observe(&mut self, series: Series, value: f64, at: Timestamp) -> Option<Change> {
+        self.follow(series, value, at, series == Series::Errors)
+    }
+
+    /// Takes the next result of [`Series::Errors`]. Failures of the infrastructure are no concern of the quick detector:
+    /// they say nothing of the agent, and when they come in a row, the agent is said to be blocked.
+    pub fn observe_result(&mut self, failed: bool, infrastructure: bool, at: Timestamp) -> Option<Change> {
+        self.follow(Series::Errors, if failed { 1.0 } else { 0.0 }, at, !infrastructure)
+    }
+
+    fn follow(&mut self, series: Series, value: f64, at: Timestamp, quick: bool) -> Option<Change> {
         if !value.is_finite() {
             return None;
         }
         let track = self.tracks[series as usize].get_or_insert_default();
         let index = track.seen;
         track.seen += 1;
-        if series == Series::Errors {
+        if quick {
             let quick = self.quick.get_or_insert_default();
             if let Some(rise) = quick.hddm.update(value > 0.5) {
                 let change = Change::new(series, index, rise.before, rise.after, rise.confidence);
