@@ -1,5 +1,14 @@
 //! The daemon as a black box: real processes, real sockets.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::large_futures,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a test that cannot go on panics; it reads the clock and spawns as any client does"
+)]
+
 mod auth;
 mod commands;
 mod first;
