@@ -26,6 +26,7 @@
 pub mod analyze;
 pub mod app;
 pub mod auth;
+pub mod breaker;
 pub mod cli;
 pub mod clock;
 pub mod config;

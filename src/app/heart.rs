@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Sender, error::TrySendError};
 
-use crate::analyze::vitals::{ClientFacts, StoreFacts};
+use crate::analyze::vitals::ClientFacts;
 use crate::clock;
 use crate::domain::Observation;
 use crate::engine::Engine;
 use crate::heartbeat::{self, Heart, Inbox, Outbox, PulseWatch, Wiring};
 use crate::ingest::queue;
 use crate::sanitize::{PublicBeat, Sanitizer};
-use crate::{http, telemetry::Metrics};
+use crate::{http, store, telemetry::Metrics};
 
 /// All that the heart's thread needs.
 pub(super) struct Beating {
@@ -22,23 +22,30 @@ pub(super) struct Beating {
     pub(super) outbox: Sender<PublicBeat>,
     pub(super) wiring: Wiring,
     pub(super) metrics: Metrics,
+    pub(super) store: store::Facts,
+    pub(super) handoff: store::Handoff,
 }
 
 impl Beating {
     /// Beats until `stop` is told, on the calling thread.
     pub(super) fn run(self, stop: &Receiver<()>) -> Engine {
-        let Self { config, engine, inbox, outbox, wiring, metrics } = self;
+        let Self { config, engine, inbox, outbox, wiring, metrics, store, mut handoff } = self;
         let dropped = metrics.ws_backpressure_drops_total.clone();
-        let facts = move || (StoreFacts::MEMORY_ONLY, ClientFacts { dropped: dropped.get() });
+        let facts = move || (store.now(), ClientFacts { dropped: dropped.get() });
+        let mut outbox = ToHub(outbox);
+        if engine.meta().beat > 0 {
+            // Beats tell what changed; what was loaded is told first. There is room, since nothing was sent yet.
+            let _ = outbox.offer(Sanitizer::whole(&engine));
+        }
         let heart = Heart {
             config,
             engine,
             sanitizer: Sanitizer::default(),
             inbox: Queue(inbox),
-            outbox: ToHub(outbox),
+            outbox,
             facts,
             metrics,
-            after: Box::new(|_, _| {}),
+            after: Box::new(move |engine, beat| handoff.offer(engine, beat)),
         };
         heart.run(Instant::now(), &wiring, stop, clock::now)
     }

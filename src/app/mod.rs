@@ -20,11 +20,11 @@ pub use signals::{Signals, Wish};
 use self::heart::{Beating, HeartPulse};
 use crate::auth::{Authenticator, Keys, KeysError, ReplayGuard, Tickets};
 use crate::config::{Config, Shutdown};
-use crate::domain::BreakerState;
-use crate::engine::Engine;
+use crate::engine::{Document, Engine};
 use crate::http::{self, Gate, Parts, Readiness, Services};
 use crate::ingest::queue;
 use crate::sanitize::PublicBeat;
+use crate::store::{self, Loaded, Store};
 use crate::stream::Hub;
 use crate::telemetry::{Logs, Metrics};
 use crate::{clock, heartbeat};
@@ -51,6 +51,9 @@ pub enum Error {
     /// The operating system gives no thread, address or signal.
     #[error("the operating system refuses: {0}")]
     System(#[from] std::io::Error),
+    /// The store's settings cannot be used.
+    #[error(transparent)]
+    Store(#[from] store::Error),
     /// The heart stopped by itself.
     #[error("the heart stopped")]
     HeartStopped,
@@ -68,6 +71,8 @@ pub struct App {
     beats: mpsc::Receiver<PublicBeat>,
     beating: Beating,
     metrics: Metrics,
+    store: Store,
+    inlet: store::Inlet,
     /// One task for each connection and each stream.
     connections: TaskTracker,
     logs: Logs,
@@ -75,18 +80,22 @@ pub struct App {
 }
 
 impl App {
-    /// Puts the daemon together on a listener.
+    /// Puts the daemon together on a listener, and loads the state to go on from.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn build(config: Config, keys: Keys, listener: TcpListener, logs: Logs, reload: Reload) -> Result<Self, Error> {
+    pub async fn build(
+        config: Config,
+        keys: Keys,
+        listener: TcpListener,
+        logs: Logs,
+        reload: Reload,
+    ) -> Result<Self, Error> {
         let metrics = Metrics::new()?;
         let commit = option_env!("CONSCIOUSNESS_COMMIT").unwrap_or("unknown");
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1);
         metrics.leader.set(1);
         series::declare(&metrics);
-        metrics.breaker_state.with_label_values(&["redis"]).set(BreakerState::Closed as i64);
-        metrics.circuit_breaker_open_total.with_label_values(&["redis"]);
         if config.redis.url.is_empty() {
             tracing::warn!("no redis.url is configured: nothing outlives the process");
         }
@@ -120,8 +129,20 @@ impl App {
             clock: Arc::new(clock::now),
             tasks: connections.clone(),
         });
-        let engine = Engine::new(config.engine(), 1);
-        let beating = Beating { config: config.heart, engine, inbox, outbox, wiring, metrics: metrics.clone() };
+        let mut store = Store::new(&config.redis, &config.snapshot, metrics.clone(), clock::now, rand::random())?;
+        let Loaded { document, age, epoch, .. } = store.load(clock::now()).await;
+        let engine = match document {
+            Some(document) => {
+                let mut engine = Engine::restore(config.engine(), document, epoch);
+                engine.was_absent(age, config.heart.interval);
+                engine
+            }
+            None => Engine::new(config.engine(), epoch),
+        };
+        let (handoff, inlet) = store.handoff(config.heart.interval);
+        let (facts, metered) = (store.facts(), metrics.clone());
+        let beating =
+            Beating { config: config.heart, engine, inbox, outbox, wiring, metrics: metered, store: facts, handoff };
         Ok(Self {
             shutdown: config.shutdown,
             listener,
@@ -133,6 +154,8 @@ impl App {
             beats,
             beating,
             metrics,
+            store,
+            inlet,
             connections,
             logs,
             reload,
@@ -151,7 +174,20 @@ impl App {
     /// # Errors
     /// When the heart cannot be started, or stops by itself.
     pub async fn run(self, mut signals: Signals) -> Result<(), Error> {
-        let Self { shutdown, listener, server, services, hub, beats, beating, connections, readiness, .. } = self;
+        let Self {
+            shutdown,
+            listener,
+            server,
+            services,
+            hub,
+            beats,
+            beating,
+            connections,
+            readiness,
+            store,
+            inlet,
+            ..
+        } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
         let registry = Arc::clone(&services.streams().registry);
         let (stop_heart, stopped) = std_mpsc::channel();
@@ -167,6 +203,7 @@ impl App {
         let tasks = TaskTracker::new();
         let feeding = Arc::clone(&hub);
         let fed = tasks.spawn(async move { feeding.run(beats, CancellationToken::new()).await });
+        let writing = tasks.spawn(store.run(inlet));
         let (router, accepting, served) = (http::router(services), closing.clone(), connections.clone());
         tasks.spawn(async move { http::serve(listener, router, &server, accepting, &served).await });
         tasks.spawn(
@@ -196,7 +233,7 @@ impl App {
         readiness.set_draining();
         let last_steps = shutdown.grace / 5;
         let drain = async {
-            let window = shutdown.drain.min(shutdown.grace - last_steps * 2);
+            let window = shutdown.drain.min(shutdown.grace - last_steps * 3);
             registry.drain(window, last_steps, rand::random::<f64>).await;
             closing.cancel();
             // The heart goes on while requests are answered, and stops when there is nobody left to fold for.
@@ -206,10 +243,17 @@ impl App {
             // It ends the hub's task, too: nobody is left to send beats.
             let _ = ended.await;
             let _ = fed.await;
+            if let (Ok(engine), Ok(store)) = (heart.join(), writing.await) {
+                // An error was logged where it happened; there is nothing more to be done.
+                let _ = store.finish(Document::of(&engine), last_steps).await;
+                return true;
+            }
+            false
         };
         tokio::select! {
             drained = tokio::time::timeout(shutdown.grace, drain) => match drained {
-                Ok(()) => tracing::info!("drained"),
+                Ok(true) => tracing::info!("drained"),
+                Ok(false) => return Err(Error::HeartStopped),
                 Err(_) => tracing::warn!("the grace is over"),
             },
             () = signals.end() => {
@@ -217,7 +261,7 @@ impl App {
                 std::process::exit(1);
             }
         }
-        if heart.is_finished() && heart.join().is_err() { Err(Error::HeartStopped) } else { Ok(()) }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ pub mod analyze;
 pub mod check_config;
 pub mod demo;
 pub mod replay;
+pub mod restore;
 pub mod serve;
 pub mod token;
 
@@ -35,6 +36,8 @@ enum Command {
     Analyze(analyze::Args),
     /// Send a recording to a running daemon
     Replay(replay::Args),
+    /// Look through the stored states, and put one back
+    Restore(restore::Args),
     /// Print the effective configuration, or what is wrong with it
     CheckConfig(check_config::Args),
 }
@@ -88,6 +91,7 @@ pub fn run() -> Result<(), Failure> {
         }
         Command::Analyze(args) => analyze::run(&args, env, &mut out),
         Command::Replay(args) => replay::run(&args),
+        Command::Restore(args) => restore::run(&args, env, &mut out, clock::now()),
         Command::CheckConfig(args) => {
             let toml = check_config::run(&args, env).map_err(Failure::usage)?;
             print(&mut out, toml.trim_end())

@@ -79,6 +79,8 @@ where
         let mut held_back: Option<Box<PublicBeat>> = None;
         let mut deadline = start + interval;
         let mut analysis = None;
+        // Those of a state that was loaded.
+        self.count_insights();
         loop {
             let stopping = match stop.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Err(RecvTimeoutError::Timeout) => false,
@@ -130,6 +132,22 @@ where
         }
     }
 
+    fn count_insights(&self) {
+        // A series at a time, so that no scrape sees them gone.
+        let mut open = [[0; Severity::ALL.len()]; InsightKind::ALL.len()];
+        for insight in self.engine.insights() {
+            let counts = open.get_mut(insight.kind as usize);
+            if let Some(count) = counts.and_then(|counts| counts.get_mut(insight.severity as usize)) {
+                *count += 1;
+            }
+        }
+        for (kind, counts) in InsightKind::ALL.iter().zip(open) {
+            for (severity, count) in Severity::ALL.iter().zip(counts) {
+                self.metrics.insights_open.with_label_values(&[kind.as_str(), severity.as_str()]).set(count);
+            }
+        }
+    }
+
     fn count(&self, beat: &Beat, pulse: &Pulse, took: Duration) {
         let metrics = &self.metrics;
         metrics.heartbeat_beats_total.inc();
@@ -143,20 +161,7 @@ where
             tracing::warn!(missed = pulse.missed, lateness_ms = pulse.lateness.as_secs_f64() * 1e3, "beats missed");
         }
         if !beat.insights.is_empty() {
-            // A series at a time, so that no scrape sees them gone.
-            let mut open = [[0; Severity::ALL.len()]; InsightKind::ALL.len()];
-            for insight in self.engine.insights() {
-                if let Some(count) =
-                    open.get_mut(insight.kind as usize).and_then(|o| o.get_mut(insight.severity as usize))
-                {
-                    *count += 1;
-                }
-            }
-            for (kind, counts) in InsightKind::ALL.iter().zip(open) {
-                for (severity, count) in Severity::ALL.iter().zip(counts) {
-                    metrics.insights_open.with_label_values(&[kind.as_str(), severity.as_str()]).set(count);
-                }
-            }
+            self.count_insights();
         }
         for change in &beat.insights {
             if let InsightChange::Resolved(insight) = change {

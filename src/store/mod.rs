@@ -1,5 +1,140 @@
-//! Floor 4: the store.
+//! Floor 4: the store, where the state outlives the process.
+//!
+//! One task writes the state to `meta:latest` in Redis, as fast as Redis and its own share of a core allow: what comes
+//! in between is merged, the latest wins. No beat ever waits for it. A breaker stands in front; while Redis is away,
+//! slow, read-only, full or flushed the state lives in this process, and it is written back when Redis is well again.
+//!
+//! What is found in `meta:latest` and was neither written by this process nor loaded by it is never lost: before it is
+//! overwritten it is copied to `meta:quarantine:*`, which nothing here overwrites or prunes. That is the rule for a Redis
+//! that was away when the process started, too. What the process has learned since goes on; the earlier state is found
+//! there, and `restore` brings it back. To take it over in mid-life would silently drop what was accepted meanwhile.
+//!
+//! Writes carry the process's epoch, a number taken from a counter in Redis at the start, and are refused once a newer
+//! process has taken a higher one. A process that could take none (no Redis, or none configured) uses the seconds since
+//! 1970, which are past any count of starts; the counter is raised to it with the first write.
 
+mod archive;
+mod backend;
 mod config;
+mod endpoint;
+mod facts;
+mod fault;
+mod handoff;
+mod keys;
+mod link;
+mod load;
+mod scroll;
+mod shelf;
+mod snapshots;
+#[cfg(test)]
+mod tests;
+mod writer;
 
+use std::time::Duration;
+
+pub use archive::{Archive, Entry, Summary};
 pub use config::{Config, SnapshotConfig};
+pub use endpoint::Error;
+pub use facts::Facts;
+pub use fault::Fault;
+pub use handoff::{Handoff, Inlet};
+pub use load::{Loaded, Source};
+
+use self::backend::{Backend, Over};
+use self::endpoint::Endpoint;
+use self::link::Link;
+use self::shelf::Shelf;
+use crate::breaker::{Breaker, Settings};
+use crate::domain::Timestamp;
+use crate::telemetry::Metrics;
+
+/// The label of the breaker in front of Redis.
+const BREAKER: &str = "redis";
+
+/// One writer makes about one call a beat, and a call that is not made is merged into the next: to open costs little,
+/// to notice late costs the truth. So a single failure among good calls opens it, as do slow calls alone, and two
+/// failures where there was no good call yet.
+const SETTINGS: Settings = Settings {
+    window_calls: 4,
+    window_time: Duration::from_secs(30),
+    minimum_calls: 2,
+    failure_rate: 0.25,
+    slow_rate: 1.0,
+    trial_calls: 2,
+    trial_deadline: Duration::from_secs(10),
+    open_for: Duration::from_millis(250),
+    open_at_most: Duration::from_secs(2),
+};
+
+/// The store and its one writer.
+#[derive(Debug)]
+pub struct Store {
+    backend: Backend,
+    breaker: Breaker,
+    /// Openings that were told already.
+    openings: u64,
+    facts: Facts,
+    metrics: Metrics,
+    snapshots: SnapshotConfig,
+    boot_timeout: Duration,
+    clock: fn() -> Timestamp,
+    origin: tokio::time::Instant,
+    epoch: u64,
+    over: Over,
+    /// What the last write failed with, and since when none succeeded.
+    away: Option<(Fault, tokio::time::Instant)>,
+    /// Whether anything was written yet.
+    wrote: bool,
+    last_snapshot: Option<tokio::time::Instant>,
+}
+
+impl Store {
+    /// The store that is configured; it connects when it is first used. `clock` tells the time of day; the seed is for
+    /// the jitter of the breaker.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    pub fn new(
+        config: &Config,
+        snapshots: &SnapshotConfig,
+        metrics: Metrics,
+        clock: fn() -> Timestamp,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        let backend = if config.url.is_empty() {
+            Backend::Memory(Shelf::default())
+        } else {
+            Backend::Redis(Box::new(Link::new(Endpoint::new(config)?, config.response_timeout)))
+        };
+        Ok(Self {
+            facts: Facts::new(!config.url.is_empty(), metrics.clone()),
+            backend,
+            breaker: Breaker::new(SETTINGS, seed),
+            openings: 0,
+            metrics,
+            snapshots: snapshots.clone(),
+            boot_timeout: config.boot_timeout,
+            clock,
+            origin: tokio::time::Instant::now(),
+            epoch: 0,
+            over: Over::Own,
+            away: None,
+            wrote: false,
+            last_snapshot: None,
+        })
+    }
+
+    /// How the store does, for whoever asks at any time.
+    pub fn facts(&self) -> Facts {
+        self.facts.clone()
+    }
+
+    /// The two ends between the heart, which beats at this interval, and [`Store::run`].
+    pub fn handoff(&self, interval: Duration) -> (Handoff, Inlet) {
+        handoff::pair(interval, self.facts.clone())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.origin.elapsed()
+    }
+}

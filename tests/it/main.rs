@@ -17,5 +17,6 @@ mod hostile_stream;
 mod ingest;
 mod otel;
 mod sanitizer;
+mod store;
 mod structure;
 mod support;

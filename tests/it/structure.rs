@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// the domain and each other, and every floor from the adapters on may use them.
 const FLOORS: [&[&str]; 7] = [
     &["domain"],
-    &["analyze"],
+    &["analyze", "breaker"],
     &["engine"],
     &["sanitize"],
     &["ingest", "heartbeat", "auth", "store", "stream", "cluster"],
@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 7] = [
     &["config", "app", "cli"],
 ];
 const LEAVES: [&str; 3] = ["telemetry", "setting", "clock"];
-const PURE: [&str; 4] = ["domain", "analyze", "engine", "sanitize"];
+const PURE: [&str; 5] = ["domain", "analyze", "breaker", "engine", "sanitize"];
 
 struct Source {
     path: PathBuf,

@@ -4,10 +4,14 @@
 
 mod daemon;
 mod http;
+mod proxy;
+mod redis;
 mod stream;
 mod wait;
 
 pub use daemon::{Daemon, SECRET, Set, answer, binary, sign, token, unix_now};
 pub use http::{Answer, gzip, rest};
+pub use proxy::Proxy;
+pub use redis::{Redis, free_port, project};
 pub use stream::{Closed, Stream, connect, try_connect};
 pub use wait::{LIMIT, eventually, within};

@@ -1,0 +1,123 @@
+//! The stored states as an operator sees them: listed, examined, restored.
+
+use std::time::Duration;
+
+use super::backend::{Backend, Held};
+use super::endpoint::{Endpoint, Error};
+use super::fault::Fault;
+use super::link::Link;
+use super::load::{Unfit, parse};
+use super::{Config, keys};
+use crate::domain::Timestamp;
+
+/// All states that Redis holds.
+#[derive(Debug)]
+pub struct Archive {
+    backend: Backend,
+}
+
+/// A key, and what it holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its name.
+    pub key: String,
+    /// Length of its value in bytes; `None` where it is no string.
+    pub bytes: Option<usize>,
+    /// The state's figures, or why it is no state to go on from.
+    pub state: Result<Summary, String>,
+}
+
+/// The figures of a stored state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Epoch of the process that wrote it.
+    pub epoch: u64,
+    /// Its beat.
+    pub beat: u64,
+    /// When that was.
+    pub at: Timestamp,
+    /// Agents in it.
+    pub agents: usize,
+}
+
+impl Summary {
+    /// Time since its beat.
+    pub fn age(&self, now: Timestamp) -> Duration {
+        now.since(self.at)
+    }
+}
+
+impl Archive {
+    /// The key of the state that a start loads first.
+    pub const LATEST: &str = keys::LATEST;
+
+    /// The archive in the configured Redis.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        let link = Link::new(Endpoint::new(config)?, config.response_timeout);
+        Ok(Self { backend: Backend::Redis(Box::new(link)) })
+    }
+
+    /// Names of `meta:latest`, where it exists, of the snapshots, the newest first, and of what was kept aside.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn keys(&mut self) -> Result<Vec<String>, Fault> {
+        let mut keys = self.backend.names(keys::LATEST).await?;
+        keys.retain(|key| key == keys::LATEST);
+        keys.extend(self.backend.snapshots().await?);
+        let mut aside = self.backend.names(keys::QUARANTINE).await?;
+        aside.sort_unstable();
+        keys.extend(aside);
+        Ok(keys)
+    }
+
+    /// What a key holds; `None` where it does not exist.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn examine(&mut self, key: &str) -> Result<Option<Entry>, Fault> {
+        let (bytes, state) = match self.backend.look(key).await? {
+            Held::Nothing => return Ok(None),
+            Held::Other => (None, Err(Unfit::Type.to_string())),
+            Held::Text(text) => {
+                let bytes = text.len();
+                let summary = parse(text).await.map(|document| Summary {
+                    epoch: document.meta.epoch,
+                    beat: document.meta.beat,
+                    at: document.meta.at,
+                    agents: document.agents.len(),
+                });
+                (Some(bytes), summary.map_err(|unfit| unfit.to_string()))
+            }
+        };
+        Ok(Some(Entry { key: key.to_owned(), bytes, state }))
+    }
+
+    /// The state that a start would load: `meta:latest`, else the newest snapshot that validates.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn newest(&mut self) -> Result<Option<Entry>, Fault> {
+        let snapshots = self.backend.snapshots().await?;
+        for key in std::iter::once(keys::LATEST.to_owned()).chain(snapshots) {
+            if let Some(entry) = self.examine(&key).await?.filter(|entry| entry.state.is_ok()) {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Puts a copy of this key in the place of `meta:latest`, once what stood there is kept aside: the name under which
+    /// it is, if there was anything.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn restore(&mut self, key: &str, now: Timestamp) -> Result<Option<String>, Fault> {
+        let kept = self.backend.keep_latest(now).await?;
+        let replaced = self.backend.replace(keys::LATEST, key).await?;
+        if replaced { Ok(kept) } else { Err(Fault::Other) }
+    }
+}

@@ -1,0 +1,124 @@
+//! What the store needs of a place to keep things: Redis or this process's memory, with the same promises.
+
+use super::fault::Fault;
+use super::link::Link;
+use super::shelf::Shelf;
+
+/// Largest value that Redis takes (`proto-max-bulk-len`), in bytes.
+pub(super) const LARGEST: usize = 512 * 1024 * 1024;
+
+/// A place where keys are kept.
+#[derive(Debug)]
+pub(super) enum Backend {
+    /// Redis.
+    Redis(Box<Link>),
+    /// This process's memory.
+    Memory(Shelf),
+}
+
+/// What a key holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Held {
+    /// It does not exist.
+    Nothing,
+    /// A string.
+    Text(Vec<u8>),
+    /// A list, a hash or the like.
+    Other,
+}
+
+/// The meta-state on its way to `meta:latest`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Write<'a> {
+    /// The writer's fencing number. The write is refused when the counter is past it.
+    pub(super) epoch: u64,
+    /// The document.
+    pub(super) document: &'a [u8],
+    /// What may be overwritten.
+    pub(super) over: Over,
+    /// Where a copy is kept beside, if one is due.
+    pub(super) snapshot: Option<&'a str>,
+}
+
+/// What a write may replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// A document of the writer's own epoch.
+    Own,
+    /// That, or one of this epoch: what was loaded.
+    OwnOr(u64),
+    /// Anything.
+    All,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It was carried out.
+    Replaced,
+    /// It was carried out where nothing was.
+    Created,
+    /// It was not: something stands there that may not be replaced.
+    Occupied,
+    /// It was not: the counter is past the writer's epoch.
+    Fenced,
+}
+
+macro_rules! either {
+    ($self:ident, $backend:ident => $call:expr) => {
+        match $self {
+            Self::Redis($backend) => $call.await,
+            Self::Memory($backend) => $call,
+        }
+    };
+}
+
+impl Backend {
+    /// What a key holds.
+    pub(super) async fn look(&mut self, key: &str) -> Result<Held, Fault> {
+        either!(self, backend => backend.look(key))
+    }
+
+    /// Writes the meta-state, and a snapshot where one is named: both or none.
+    pub(super) async fn write(&mut self, write: Write<'_>) -> Result<Written, Fault> {
+        if write.document.len() > LARGEST {
+            return Err(Fault::TooLarge);
+        }
+        either!(self, backend => backend.write(write))
+    }
+
+    /// Moves a key to a free name. `false`: there was nothing to move, or the name is taken.
+    pub(super) async fn set_aside(&mut self, key: &str, to: &str) -> Result<bool, Fault> {
+        either!(self, backend => backend.set_aside(key, to))
+    }
+
+    /// Copies a key to a free name. `false`: there was nothing to copy, or the name is taken.
+    pub(super) async fn copy(&mut self, key: &str, to: &str) -> Result<bool, Fault> {
+        either!(self, backend => backend.copy(key, to))
+    }
+
+    /// Overwrites a key by a copy of another. `false`: there was nothing to copy.
+    pub(super) async fn replace(&mut self, key: &str, by: &str) -> Result<bool, Fault> {
+        either!(self, backend => backend.replace(key, by))
+    }
+
+    /// Names that begin so, in no order.
+    pub(super) async fn names(&mut self, prefix: &str) -> Result<Vec<String>, Fault> {
+        either!(self, backend => backend.names(prefix))
+    }
+
+    /// Removes keys.
+    pub(super) async fn remove(&mut self, keys: &[String]) -> Result<(), Fault> {
+        either!(self, backend => backend.remove(keys))
+    }
+
+    /// The next fencing number, past the counter and past `known`.
+    pub(super) async fn next_epoch(&mut self, known: u64) -> Result<u64, Fault> {
+        either!(self, backend => backend.next_epoch(known))
+    }
+
+    /// The counter of fencing numbers, as far as it can be read.
+    pub(super) async fn counter(&mut self) -> Result<u64, Fault> {
+        either!(self, backend => backend.counter())
+    }
+}

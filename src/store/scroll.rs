@@ -1,0 +1,63 @@
+//! The stored form of the state, kept in pieces so that a write serialises only what changed.
+
+use std::collections::BTreeMap;
+
+use super::handoff::Parcel;
+use crate::domain::{AgentId, Timestamp};
+use crate::engine::Document;
+
+/// The document of one beat in pieces: its head, and a piece for each agent.
+#[derive(Debug, Default)]
+pub(super) struct Scroll {
+    /// All up to the first agent: `{"schema":1, ... "agents":{`.
+    head: Vec<u8>,
+    /// `"name":{...}` of each agent.
+    agents: BTreeMap<AgentId, Box<[u8]>>,
+    /// Length of all pieces in `agents`.
+    bytes: usize,
+    pub(super) beat: u64,
+    pub(super) at: Timestamp,
+}
+
+impl Scroll {
+    /// Brings the pieces up to date. Each agent's state is let go as soon as it is serialised, so that the heart need
+    /// not copy it before it changes it.
+    pub(super) fn absorb(&mut self, parcel: Parcel) {
+        let Parcel { meta, whole, agents, forgotten } = parcel;
+        if whole {
+            self.agents.clear();
+            self.bytes = 0;
+        }
+        for agent in forgotten {
+            self.bytes -= self.agents.remove(&agent).map_or(0, |piece| piece.len());
+        }
+        for (agent, state) in agents {
+            let mut piece = Vec::with_capacity(self.agents.get(&agent).map_or(1024, |piece| piece.len() + 64));
+            // Plain data with text keys always has a JSON form, and writing to memory does not fail.
+            let _ = serde_json::to_writer(&mut piece, &agent);
+            piece.push(b':');
+            let _ = serde_json::to_writer(&mut piece, &*state);
+            drop(state);
+            self.bytes += piece.len();
+            self.bytes -= self.agents.insert(agent, piece.into_boxed_slice()).map_or(0, |piece| piece.len());
+        }
+        (self.beat, self.at) = (meta.beat, meta.at);
+        self.head = Document { meta, agents: Vec::new() }.to_json();
+        // Without agents it ends with the two brackets between which they stand.
+        self.head.truncate(self.head.len().saturating_sub(2));
+    }
+
+    /// The whole document.
+    pub(super) fn compose(&self) -> Vec<u8> {
+        let mut document = Vec::with_capacity(self.head.len() + self.bytes + self.agents.len() + 2);
+        document.extend_from_slice(&self.head);
+        for (i, piece) in self.agents.values().enumerate() {
+            if i > 0 {
+                document.push(b',');
+            }
+            document.extend_from_slice(piece);
+        }
+        document.extend_from_slice(b"}}");
+        document
+    }
+}

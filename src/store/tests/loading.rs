@@ -1,0 +1,159 @@
+use super::super::backend::{Held, Over, Write};
+use super::super::keys::LATEST;
+use super::*;
+
+/// Puts values under keys, in either place.
+async fn holding(backend: &mut Backend, values: &[(&str, Vec<u8>)]) {
+    for (key, value) in values {
+        // By way of `meta:latest`, since that is where a write goes.
+        let write = Write { epoch: 1, document: value, over: Over::All, snapshot: None };
+        backend.write(write).await.unwrap();
+        if *key != LATEST {
+            assert!(backend.set_aside(LATEST, key).await.unwrap());
+        }
+    }
+}
+
+async fn loaded(backend: Backend, values: &[(&str, Vec<u8>)]) -> (Loaded, Store) {
+    let mut store = store_on(backend);
+    holding(&mut store.backend, values).await;
+    let loaded = store.load(at(60_000)).await;
+    (loaded, store)
+}
+
+async fn both(check: impl AsyncFn(Backend)) {
+    check(Backend::Memory(Shelf::default())).await;
+    let server = Server::start();
+    check(server.backend().await).await;
+}
+
+const OLD: &str = "meta:snapshot:2025-11-23T23:50:00.000Z";
+const NEW: &str = "meta:snapshot:2025-11-23T23:53:00.000Z";
+
+#[tokio::test]
+async fn the_latest_comes_first() {
+    both(async |backend| {
+        let mut newline = document(3, 5).to_json();
+        newline.push(b'\n');
+        let values = [(NEW, document(2, 4).to_json()), (LATEST, newline)];
+        let (loaded, _) = loaded(backend, &values).await;
+        assert_eq!(loaded.source, Source::Key(LATEST.to_owned()));
+        assert_eq!(loaded.document, Some(document(3, 5)));
+        assert_eq!((loaded.epoch, loaded.quarantined.len()), (4, 0));
+        assert_eq!(loaded.age, Duration::from_millis(60_000 - 400));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_newest_valid_snapshot_comes_next() {
+    both(async |backend| {
+        let whole = document(3, 5).to_json();
+        let values = [
+            (OLD, document(2, 4).to_json()),
+            (NEW, b"{\"schema\":2,\"epoch\":9}".to_vec()),
+            ("meta:snapshot:zzz", document(9, 9).to_json()),
+            (LATEST, whole[..whole.len() / 2].to_vec()),
+        ];
+        let (loaded, mut store) = loaded(backend, &values).await;
+        assert_eq!(loaded.source, Source::Key(OLD.to_owned()));
+        assert_eq!(loaded.document, Some(document(2, 4)));
+        let aside = [LATEST, NEW].map(|key| keys::quarantine(key, at(60_000)));
+        assert_eq!(loaded.quarantined, aside);
+        for (kept, value) in aside.iter().zip([&values[3].1, &values[1].1]) {
+            assert_eq!(store.backend.look(kept).await, Ok(Held::Text(value.clone())));
+        }
+        assert_eq!(store.backend.look(LATEST).await, Ok(Held::Nothing));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_valid_state_a_fresh_one_begins() {
+    both(async |backend| {
+        let (loaded, _) = loaded(backend, &[(NEW, vec![]), (LATEST, b"null".to_vec())]).await;
+        assert_eq!((loaded.source, loaded.document), (Source::Fresh, None));
+        assert_eq!((loaded.quarantined.len(), loaded.epoch), (2, 2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_no_string_is_kept_aside() {
+    let mut shelf = Shelf::default();
+    shelf.hold(LATEST, Held::Other);
+    let (loaded, mut store) = loaded(Backend::Memory(shelf), &[]).await;
+    assert_eq!(loaded.source, Source::Fresh);
+    assert_eq!(store.backend.look(&loaded.quarantined[0]).await, Ok(Held::Other));
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_gives_a_fresh_state_with_an_epoch_past_all() {
+    let mut shelf = Shelf::default();
+    shelf.fault = Some(Fault::Denied);
+    let mut store = store_on(Backend::Memory(shelf));
+    let loaded = store.load(at(0)).await;
+    assert_eq!((loaded.source, loaded.document), (Source::Unavailable(Fault::Denied), None));
+    assert_eq!(loaded.epoch, 1_763_942_048);
+}
+
+#[tokio::test]
+async fn the_state_of_an_earlier_life_is_kept_when_it_is_found_late() {
+    both(async |backend| {
+        let mut store = store_on(backend);
+        store.epoch = 1_763_942_048;
+        let earlier = document(4, 7);
+        holding(&mut store.backend, &[("garbage", b"garbage".to_vec()), (LATEST, earlier.to_json())]).await;
+        let mine = document(1_763_942_048, 2).to_json();
+        store.put(&mine, at(200), 2, None).await.unwrap();
+        assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(mine.clone())));
+        let kept = keys::quarantine(LATEST, at(60_000));
+        assert!(store.backend.look(&kept).await == Ok(Held::Text(earlier.to_json())));
+
+        // What is put there by others later is kept as well, and never in the place of something kept before.
+        assert!(store.backend.replace(LATEST, "garbage").await.unwrap());
+        assert_eq!(store.put(&mine, at(300), 3, None).await, Err(Fault::Other));
+        store.clock = || at(60_001);
+        store.put(&mine, at(300), 3, None).await.unwrap();
+        let kept_next = keys::quarantine(LATEST, at(60_001));
+        assert!(store.backend.look(&kept_next).await == Ok(Held::Text(b"garbage".to_vec())));
+        assert!(store.backend.look(&kept).await == Ok(Held::Text(earlier.to_json())));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_write_is_counted_told_and_fenced() {
+    let mut store = store_on(Backend::Memory(Shelf::default()));
+    let first = store.load(at(0)).await;
+    let text = document(first.epoch, 2).to_json();
+    store.facts.changed(2);
+    assert_eq!(store.facts.now().lag_beats, 2);
+    store.put(&text, at(100), 2, None).await.unwrap();
+    let facts = store.facts.now();
+    assert_eq!((facts.lag_beats, facts.mode), (0, crate::domain::StoreMode::Redis));
+    let written = |store: &Store, label: &str| store.metrics.store_writes_total.with_label_values(&[label]).get();
+    assert_eq!(written(&store, "ok"), 1);
+
+    let epoch = store.backend.next_epoch(0).await.unwrap();
+    assert_eq!(epoch, first.epoch + 1);
+    assert_eq!(store.put(&text, at(200), 3, None).await, Err(Fault::Fenced));
+    assert_eq!((written(&store, "fenced"), store.facts.now().mode), (1, crate::domain::StoreMode::Memory));
+}
+
+#[tokio::test]
+async fn what_was_emptied_is_written_back_with_a_snapshot() {
+    let mut store = store_on(Backend::Memory(Shelf::default()));
+    store.epoch = 1;
+    let text = document(1, 2).to_json();
+    store.put(&text, at(100), 1, None).await.unwrap();
+    if let Backend::Memory(shelf) = &mut store.backend {
+        shelf.clear();
+    }
+    for beat in 2..4 {
+        store.put(&text, at(100 * beat), beat as u64, None).await.unwrap();
+    }
+    assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(text)));
+    assert_eq!(store.backend.snapshots().await.unwrap().len(), 1);
+    assert_eq!(store.backend.counter().await, Ok(1));
+}
