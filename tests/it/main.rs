@@ -1,6 +1,16 @@
 //! The daemon as a black box: real processes, real sockets.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::large_futures,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a test that cannot go on panics; it reads the clock and spawns as any client does"
+)]
+
 mod auth;
+mod commands;
 mod first;
 mod hostile_http;
 mod hostile_stream;

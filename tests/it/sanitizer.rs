@@ -195,7 +195,7 @@ async fn stream(daemon: &Daemon, sink: &Sink, agent: &str, text: &mut impl FnMut
 async fn read_to(client: &mut Stream, sink: &Sink, kind: &str) {
     within(kind, async {
         loop {
-            let frame = client.frame().await.expect("the stream stays open");
+            let frame = client.next().await.expect("the stream stays open");
             sink.add("frame", frame.to_string());
             if frame["type"] == kind {
                 return;

@@ -1,5 +1,7 @@
 //! What the tests share: a daemon of their own, its clients, and waiting with a limit.
 
+#![allow(dead_code, unused_imports, reason = "each is here for whichever test needs it")]
+
 mod daemon;
 mod http;
 mod proxy;
