@@ -3,6 +3,7 @@
 pub mod analyze;
 pub mod check_config;
 pub mod demo;
+pub mod reflect;
 pub mod replay;
 pub mod serve;
 pub mod token;
@@ -33,6 +34,8 @@ enum Command {
     Token(token::Args),
     /// Analyse recordings offline and print a report
     Analyze(analyze::Args),
+    /// Tell what the daemon makes of an agent, from its private state
+    Reflect(reflect::Args),
     /// Send a recording to a running daemon
     Replay(replay::Args),
     /// Print the effective configuration, or what is wrong with it
@@ -87,6 +90,7 @@ pub fn run() -> Result<(), Failure> {
             print(&mut out, &minted.token)
         }
         Command::Analyze(args) => analyze::run(&args, env, &mut out),
+        Command::Reflect(args) => reflect::run(&args, env, &mut out),
         Command::Replay(args) => replay::run(&args),
         Command::CheckConfig(args) => {
             let toml = check_config::run(&args, env).map_err(Failure::usage)?;

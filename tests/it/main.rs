@@ -1,5 +1,6 @@
 //! The daemon as a black box: real processes, real sockets.
 
+mod analyze;
 mod auth;
 mod first;
 mod hostile_http;
