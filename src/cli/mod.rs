@@ -3,6 +3,7 @@
 pub mod analyze;
 pub mod check_config;
 pub mod demo;
+pub mod reflect;
 pub mod replay;
 pub mod restore;
 pub mod serve;
@@ -34,6 +35,8 @@ enum Command {
     Token(token::Args),
     /// Analyse recordings offline and print a report
     Analyze(analyze::Args),
+    /// Tell what the daemon makes of an agent, from its private state
+    Reflect(reflect::Args),
     /// Send a recording to a running daemon
     Replay(replay::Args),
     /// Look through the stored states, and put one back
@@ -90,6 +93,7 @@ pub fn run() -> Result<(), Failure> {
             print(&mut out, &minted.token)
         }
         Command::Analyze(args) => analyze::run(&args, env, &mut out),
+        Command::Reflect(args) => reflect::run(&args, env, &mut out),
         Command::Replay(args) => replay::run(&args),
         Command::Restore(args) => restore::run(&args, env, &mut out, clock::now()),
         Command::CheckConfig(args) => {

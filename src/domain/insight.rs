@@ -273,6 +273,18 @@ pub enum EvidenceValue {
     Tool(ToolName),
 }
 
+impl std::fmt::Display for EvidenceValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Count(count) => count.fmt(f),
+            Self::Number(number) => ((number * 1e3).round() / 1e3).fmt(f),
+            Self::Word(word) => word.fmt(f),
+            Self::Kind(kind) => kind.fmt(f),
+            Self::Tool(tool) => tool.fmt(f),
+        }
+    }
+}
+
 /// What an insight rests on: no prose, at most one value a key, in the order the analyzer named them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]

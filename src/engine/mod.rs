@@ -11,6 +11,7 @@ mod damping;
 mod deal;
 mod document;
 mod insights;
+mod introspection;
 mod links;
 mod meta;
 mod reflection;
@@ -28,6 +29,7 @@ pub use config::Config;
 pub use damping::Damper;
 pub use document::{Document, DocumentError, SCHEMA};
 pub use insights::{InsightBook, InsightChange};
+pub use introspection::{Anomaly, Figure, Introspection};
 pub use meta::MetaState;
 pub use reflection::{Entry, Quote, Reflection};
 pub use touched::Touched;
@@ -242,6 +244,7 @@ impl Engine {
         }
         self.fit();
         self.judge_itself(now, pulse);
+        self.meta.reflection.take_in(&self.beat.insights);
         let scene = Scene {
             now,
             agents: self.roster.len(),

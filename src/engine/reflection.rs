@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::advice;
+use super::{InsightChange, advice};
 use crate::domain::{Evidence, Insight, InsightKind, KindName, Text, Timestamp};
 
 /// How often the daemon reflects, and how much of it is kept.
@@ -69,6 +69,9 @@ pub struct Reflection {
     /// When the next one is due; not set before the first beat.
     due: Option<Timestamp>,
     observations_before: u64,
+    /// What resolved since the last one, the first ones.
+    #[serde(default)]
+    over: Vec<String>,
 }
 
 /// What a reflection looks at.
@@ -83,10 +86,26 @@ pub(super) struct Scene<I> {
 impl Reflection {
     /// Longest narrative, in bytes.
     const MAX_TEXT: usize = 2048;
+    /// Most resolved insights that one tells.
+    const MOST_OVER: usize = 8;
 
     /// The reflections kept, oldest first.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
+    }
+
+    /// Remembers what resolved, until the next reflection tells it.
+    pub(super) fn take_in(&mut self, changes: &[InsightChange]) {
+        let room = Self::MOST_OVER.saturating_sub(self.over.len());
+        let resolved = changes.iter().filter_map(|change| match change {
+            InsightChange::Resolved(insight) => Some(insight),
+            InsightChange::Open(_) => None,
+        });
+        self.over.extend(resolved.take(room).map(|insight| {
+            let who = insight.agent.as_ref().map_or("the daemon", |agent| agent.as_str());
+            let lasted = insight.until.map_or(0.0, |until| until.since(insight.since).as_secs_f64());
+            format!("{} of {who} after {lasted:.1} s", insight.kind)
+        }));
     }
 
     /// Reflects when it is time to.
@@ -110,15 +129,21 @@ impl Reflection {
         self.observations_before = observations;
         let mut open: Vec<&Insight> = insights.collect();
         open.sort_by_key(|insight| std::cmp::Reverse(insight.severity));
+        let over = std::mem::take(&mut self.over);
         // Writing to a String cannot fail.
         let mut text = String::new();
         let _ = writeln!(text, "monitor: {agents} agents, {fresh} observations since the last reflection");
         if open.is_empty() {
             text.push_str("interpret: as expected, nothing stands out\nintend: go on\n");
         }
+        for over in over {
+            let _ = writeln!(text, "over: {over}");
+        }
         for insight in open {
             let who = insight.agent.as_ref().map_or("the daemon", |agent| agent.as_str());
-            let _ = writeln!(text, "notice: {} of {who}, {}: {}", insight.kind, insight.severity, insight.content);
+            let _ =
+                writeln!(text, "note: {} of {who}, {}:{}", insight.kind, insight.severity, shown(&insight.evidence));
+            let _ = writeln!(text, "explain: {}", insight.content);
             let _ = writeln!(text, "intend: {}", advice::advice(insight));
             if text.len() > Self::MAX_TEXT {
                 break;
@@ -132,18 +157,23 @@ impl Reflection {
 /// An insight in words, with the newest quotes of its agent.
 pub(super) fn content<'a>(kind: InsightKind, evidence: &Evidence, quotes: impl Iterator<Item = &'a Quote>) -> String {
     let (expected, explanation) = meaning(kind);
-    let mut text = format!("expected {expected}; likely because {explanation}; seen:");
-    for (key, value) in evidence.iter() {
-        let _ = write!(text, " {key}={}", serde_json::to_string(value).unwrap_or_default());
-    }
+    let mut text = format!("expected {expected}; likely because {explanation}; seen:{}", shown(evidence));
     for quote in quotes {
         let _ = write!(text, "; {} “{}”", quote.kind.as_str(), quote.text.excerpt());
     }
     text
 }
 
+/// Evidence as keys and values, each after a space.
+pub(super) fn shown(evidence: &Evidence) -> String {
+    evidence.iter().fold(String::new(), |mut text, (key, value)| {
+        let _ = write!(text, " {key}={value}");
+        text
+    })
+}
+
 /// What one expects of an agent, and what usually explains that it is otherwise.
-fn meaning(kind: InsightKind) -> (&'static str, &'static str) {
+pub(super) fn meaning(kind: InsightKind) -> (&'static str, &'static str) {
     match kind {
         InsightKind::Overconfident => ("confidence to match success", "it takes plausible for true"),
         InsightKind::Underconfident => ("confidence to match success", "it hedges what it knows"),

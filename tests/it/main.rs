@@ -9,6 +9,7 @@
     reason = "a test that cannot go on panics; it reads the clock and spawns as any client does"
 )]
 
+mod analyze;
 mod auth;
 mod commands;
 mod first;

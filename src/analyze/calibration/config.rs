@@ -62,6 +62,9 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Most that [`Self::pending`] may be.
+    pub const MOST_PENDING: usize = pending::MAX;
+
     /// Checks the ranges; the error names the key and what it must be.
     pub fn validate(&self) -> Result<(), (&'static str, &'static str)> {
         let share = |x: f64| (0.0..=1.0).contains(&x);

@@ -17,8 +17,10 @@ use self::names::Names;
 use self::report::{Rejected, Report};
 use self::simulation::Simulation;
 use super::Failure;
+use crate::analyze::calibration;
 use crate::config::Config;
 use crate::domain::InsightKind;
+use crate::engine;
 use crate::ingest::recording::{Entry, Recording};
 
 /// What can be given on the command line.
@@ -53,7 +55,7 @@ fn kind(text: &str) -> Result<InsightKind, String> {
 /// `--fail-on` was opened.
 pub fn run(args: &Args, env: impl IntoIterator<Item = (String, String)>, out: &mut impl Write) -> Result<(), Failure> {
     let config = Config::load(args.config.as_deref(), env).map_err(Failure::usage)?;
-    let mut simulation = Simulation::new(config.engine(), config.heart.interval);
+    let mut simulation = Simulation::new(unbounded(config.engine()), config.heart.interval);
     let (mut names, mut rejected, mut read) = (Names::default(), Vec::new(), 0usize);
     let several = args.files.len() > 1;
     let progress = progress(&args.files);
@@ -77,6 +79,15 @@ pub fn run(args: &Args, env: impl IntoIterator<Item = (String, String)>, out: &m
     printed.map_err(|error| Failure::run(format!("the report cannot be written: {error}")))?;
     let hit: Vec<_> = args.fail_on.iter().filter(|kind| report.opened(**kind)).map(|kind| kind.as_str()).collect();
     if hit.is_empty() { Ok(()) } else { Err(Failure::run(format!("insights were opened: {}", hit.join(", ")))) }
+}
+
+/// The settings, without the bounds that a daemon needs since it never ends: a recording does.
+fn unbounded(mut config: engine::Config) -> engine::Config {
+    config.agents = usize::MAX;
+    config.sessions_per_agent = usize::MAX;
+    config.ids_per_agent = engine::IdWindow::MAX;
+    config.calibration.pending = calibration::Config::MOST_PENDING;
+    config
 }
 
 type Lines = Peekable<Recording<BufReader<Box<dyn Read>>>>;
