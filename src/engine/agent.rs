@@ -9,6 +9,7 @@ use super::config::Config;
 use super::damping::Damper;
 use super::insights::{InsightBook, InsightChange, Occasion, OpenKinds};
 use super::links;
+use super::part::{Part, Watch};
 use super::reflection::{self, Quote};
 use super::touched::Touched;
 use super::window::IdWindow;
@@ -129,6 +130,7 @@ impl AgentState {
         observation: &Observation,
         now: Timestamp,
         config: &Config,
+        watch: &mut impl Watch,
         mut note: impl FnMut(Note),
     ) -> Folded {
         if observation.id.is_some_and(|id| !self.ids.admit(id, config.ids_per_agent)) {
@@ -138,20 +140,21 @@ impl AgentState {
         self.observations += 1;
         self.last_seen = now;
         let mut touched = Touched::by(observation);
-        let stuck = self.fold_steps(observation, now, config, &mut touched, &mut note);
-        let errors = self.errors.observe(observation, &config.errors);
-        self.load.observe(observation);
-        self.progress.observe(observation);
-        self.silence.observe(observation, now);
-        if self.fold_claims(observation, config, &mut note) {
+        let stuck = watch.call(Part::Stuck, || self.fold_steps(observation, now, config, &mut touched, &mut note));
+        let errors = watch.call(Part::Errors, || self.errors.observe(observation, &config.errors));
+        watch.call(Part::Load, || self.load.observe(observation));
+        watch.call(Part::Progress, || self.progress.observe(observation));
+        watch.call(Part::Silence, || self.silence.observe(observation, now));
+        if self.fold_claims(observation, config, watch, &mut note) {
             touched.add(Touched::CLAIMS);
         }
         if let Kind::Result { ok, error, duration_ms, .. } = &observation.kind {
             if let Some(ms) = duration_ms {
-                self.series(Series::Latency, drift::latency_value(*ms), observation.at, &mut note);
+                self.series(Series::Latency, drift::latency_value(*ms), observation.at, watch, &mut note);
             }
             let infrastructure = !ok && error.as_ref().is_some_and(|error| error.infrastructure);
-            self.drift.observe_result(!ok, infrastructure, observation.at).map(Note::Drift).map(&mut note);
+            let change = watch.call(Part::Drift, || self.drift.observe_result(!ok, infrastructure, observation.at));
+            change.map(Note::Drift).map(&mut note);
         }
         if let Some(text) = observation.kind.text() {
             let kind = observation.kind.name();
@@ -191,29 +194,46 @@ impl AgentState {
     }
 
     /// Joins claims and verdicts; whether one was resolved.
-    fn fold_claims(&mut self, observation: &Observation, config: &Config, note: &mut impl FnMut(Note)) -> bool {
+    fn fold_claims(
+        &mut self,
+        observation: &Observation,
+        config: &Config,
+        watch: &mut impl Watch,
+        note: &mut impl FnMut(Note),
+    ) -> bool {
         let at = observation.at;
         let (joined, correct) = match &observation.kind {
             Kind::Claim { claim, confidence, correct, task } => {
-                let joined = self.calibration.claim(at, *claim, *confidence, *correct, *task, &config.calibration);
+                let joined = watch.call(Part::Calibration, || {
+                    self.calibration.claim(at, *claim, *confidence, *correct, *task, &config.calibration)
+                });
                 if joined.claim {
-                    self.series(Series::Confidence, confidence.get(), at, note);
+                    self.series(Series::Confidence, confidence.get(), at, watch, note);
                 }
                 (joined, *correct)
             }
             Kind::Verdict { claim, correct } => {
-                (self.calibration.verdict(at, *claim, *correct, &config.calibration), Some(*correct))
+                let joined = watch
+                    .call(Part::Calibration, || self.calibration.verdict(at, *claim, *correct, &config.calibration));
+                (joined, Some(*correct))
             }
             _ => return false,
         };
         if let (true, Some(correct)) = (joined.verdict, correct) {
-            self.series(Series::Accuracy, if correct { 1.0 } else { 0.0 }, at, note);
+            self.series(Series::Accuracy, if correct { 1.0 } else { 0.0 }, at, watch, note);
         }
         joined.resolved
     }
 
-    fn series(&mut self, series: Series, value: f64, at: Timestamp, note: &mut impl FnMut(Note)) {
-        if let Some(change) = self.drift.observe(series, value, at) {
+    fn series(
+        &mut self,
+        series: Series,
+        value: f64,
+        at: Timestamp,
+        watch: &mut impl Watch,
+        note: &mut impl FnMut(Note),
+    ) {
+        if let Some(change) = watch.call(Part::Drift, || self.drift.observe(series, value, at)) {
             note(Note::Drift(change));
         }
     }
@@ -292,6 +312,10 @@ impl AgentState {
         book: &mut InsightBook,
         changes: &mut Vec<InsightChange>,
     ) {
+        // What an analyzer that rests was not told of, it cannot judge.
+        if Part::of(kind).is_some_and(|part| occasion.resting.has(part)) {
+            return;
+        }
         let assessment = links::linked(kind, self.judge(kind, occasion.now, config), &self.open, book);
         let words = |evidence: &_| reflection::content(kind, evidence, self.quotes.iter());
         // A loop has ended when it has: the definition says so.

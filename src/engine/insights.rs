@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::damping::Damper;
+use super::part::Parts;
 use crate::domain::{AgentId, Assessment, Evidence, Insight, InsightId, InsightKind, Severity, Timestamp};
 
 /// The open insights of one agent, or of the daemon.
@@ -32,6 +33,8 @@ pub(super) struct Occasion<'a> {
     pub(super) now: Timestamp,
     pub(super) epoch: u64,
     pub(super) agent: Option<&'a AgentId>,
+    /// Analyzers that judge nothing now.
+    pub(super) resting: Parts,
 }
 
 impl InsightBook {
@@ -131,7 +134,7 @@ mod tests {
         let agent = AgentId::fitted("a");
         let mut assess = |millis: i64, assessment: Assessment| {
             let now = Timestamp::from_nanos(millis * 1_000_000);
-            let occasion = Occasion { now, epoch: 1, agent: Some(&agent) };
+            let occasion = Occasion { now, epoch: 1, agent: Some(&agent), resting: Parts::default() };
             book.carry_out(&occasion, &mut kinds, None, InsightKind::Stuck, assessment, |_| "words".into())
         };
         let evidence = |repeats| Evidence::new().count(EvidenceKey::Repeats, repeats);

@@ -14,6 +14,7 @@ mod insights;
 mod introspection;
 mod links;
 mod meta;
+mod part;
 mod reflection;
 mod roster;
 mod touched;
@@ -31,6 +32,7 @@ pub use document::{Document, DocumentError, SCHEMA};
 pub use insights::{InsightBook, InsightChange};
 pub use introspection::{Anomaly, Figure, Introspection};
 pub use meta::MetaState;
+pub use part::{Laps, Part, Parts, Stopwatch, Watch};
 pub use reflection::{Entry, Quote, Reflection};
 pub use touched::Touched;
 pub use window::IdWindow;
@@ -57,6 +59,7 @@ pub struct Engine {
     beat: Beat,
     folded: u64,
     deal: Deal,
+    resting: Parts,
 }
 
 /// What one beat changed.
@@ -100,6 +103,7 @@ impl Engine {
             beat: Beat::default(),
             folded: 0,
             deal: Deal::default(),
+            resting: Parts::default(),
         }
     }
 
@@ -140,16 +144,21 @@ impl Engine {
     /// What different agents do does not depend on each other's order, so the observations are dealt out first: an
     /// agent's state is then fetched from memory once for all of them.
     pub fn fold(&mut self, now: Timestamp, observations: &[Observation]) {
+        self.fold_watched(now, observations, &mut ());
+    }
+
+    /// [`Engine::fold`] with each call of an analyzer going through the watch's hands.
+    pub fn fold_watched(&mut self, now: Timestamp, observations: &[Observation], watch: &mut impl Watch) {
         let mut deal = std::mem::take(&mut self.deal);
         for observations in observations.chunks(Deal::MOST) {
-            self.deal_out(&mut deal, now, observations);
-            self.fold_dealt(&mut deal, now, observations);
+            self.deal_out(&mut deal, now, observations, watch);
+            self.fold_dealt(&mut deal, now, observations, watch);
             deal.next.clear();
         }
         self.deal = deal;
     }
 
-    fn deal_out(&mut self, deal: &mut Deal, now: Timestamp, observations: &[Observation]) {
+    fn deal_out(&mut self, deal: &mut Deal, now: Timestamp, observations: &[Observation], watch: &mut impl Watch) {
         let mut last: Option<(&AgentId, Place)> = None;
         for (i, observation) in observations.iter().enumerate() {
             // Observations of an agent tend to come together.
@@ -160,7 +169,7 @@ impl Engine {
                     None => {
                         if self.roster.len() >= self.config.agents.max(1) {
                             // Whoever has to go takes in first what is dealt to it.
-                            self.fold_dealt(deal, now, observations);
+                            self.fold_dealt(deal, now, observations, watch);
                         }
                         self.admit(&observation.agent, now)
                     }
@@ -173,28 +182,29 @@ impl Engine {
         }
     }
 
-    fn fold_dealt(&mut self, deal: &mut Deal, now: Timestamp, observations: &[Observation]) {
+    fn fold_dealt(&mut self, deal: &mut Deal, now: Timestamp, observations: &[Observation], watch: &mut impl Watch) {
         let mut places = std::mem::take(&mut deal.places);
         for place in places.drain(..) {
             let Some(slot) = self.roster.slot_mut(place) else { continue };
             let hand = std::mem::take(&mut slot.hand);
             for i in deal.cards(hand) {
                 let Some(observation) = observations.get(i) else { break };
-                self.fold_one(place, observation, now);
+                self.fold_one(place, observation, now, watch);
             }
             self.roster.touch(place);
         }
         deal.places = places;
     }
 
-    fn fold_one(&mut self, place: Place, observation: &Observation, now: Timestamp) {
+    fn fold_one(&mut self, place: Place, observation: &Observation, now: Timestamp, watch: &mut impl Watch) {
+        let resting = self.resting;
         let Beat { notes, insights: changes, .. } = &mut self.beat;
         let Some(slot) = self.roster.slot_mut(place) else { return };
         let state = Arc::make_mut(&mut slot.state);
         let note = |note| notes.push((observation.agent.clone(), note));
-        let Folded { counted, turned, touched } = state.fold(observation, now, &self.config, note);
+        let Folded { counted, turned, touched } = state.fold(observation, now, &self.config, watch, note);
         for kind in turned.into_iter().flatten() {
-            let occasion = Occasion { now, epoch: self.meta.epoch, agent: Some(&observation.agent) };
+            let occasion = Occasion { now, epoch: self.meta.epoch, agent: Some(&observation.agent), resting };
             state.assess_kind(kind, &occasion, &self.config, &mut self.meta.insights, changes);
         }
         if counted {
@@ -232,6 +242,12 @@ impl Engine {
             self.beat.insights.extend(self.meta.insights.resolve(*id, now));
         }
         self.beat.forgotten.push(slot.agent);
+    }
+
+    /// Has these analyzers judge nothing until told otherwise: the insights that are theirs stay as they are. That they
+    /// are told of no observations is the watch's part ([`Engine::fold_watched`]).
+    pub fn rest(&mut self, parts: Parts) {
+        self.resting = parts;
     }
 
     /// Judges what was touched, and the daemon itself, and ends the beat.
@@ -289,7 +305,7 @@ impl Engine {
         slot.dirty = false;
         let state = Arc::make_mut(&mut slot.state);
         let (book, changes) = (&mut self.meta.insights, &mut self.beat.insights);
-        let occasion = Occasion { now, epoch: self.meta.epoch, agent: Some(&slot.agent) };
+        let occasion = Occasion { now, epoch: self.meta.epoch, agent: Some(&slot.agent), resting: self.resting };
         let touched = std::mem::take(&mut slot.touched);
         state.assess(&occasion, touched, &self.config, book, changes);
         if !slot.unfitted && touched.has(Touched::CLAIMS) && state.calibration.needs_fit(&self.config.calibration) {
@@ -307,6 +323,9 @@ impl Engine {
 
     /// Fits metacognitive sensitivity for a few of the agents that want it, in the order in which they came to.
     fn fit(&mut self) {
+        if self.resting.has(Part::Calibration) {
+            return;
+        }
         for _ in 0..self.config.fits_per_beat {
             let Some(agent) = self.meta.unfitted.pop_front() else { break };
             let Some(place) = self.roster.find(agent.as_str()) else { continue };
@@ -320,7 +339,7 @@ impl Engine {
     fn judge_itself(&mut self, now: Timestamp, pulse: &Pulse) {
         let MetaState { epoch, vitals, insights, own, .. } = &mut self.meta;
         vitals.beat(now, self.folded, pulse, &self.config.vitals);
-        let occasion = Occasion { now, epoch: *epoch, agent: None };
+        let occasion = Occasion { now, epoch: *epoch, agent: None, resting: Parts::default() };
         for kind in Vitals::KINDS {
             let assessment = vitals.assess(kind, &self.config.vitals);
             let words = |evidence: &_| reflection::content(kind, evidence, std::iter::empty());

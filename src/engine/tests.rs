@@ -235,3 +235,43 @@ fn a_document_that_is_none_says_so() {
     assert!(parse("{\"schema\":0}").contains("no version wrote"));
     assert!(parse("{\"schema\":1,\"meta\":{}}").contains("not a meta-state"));
 }
+
+proptest! {
+    /// Watching changes nothing, and an analyzer that rests is told of nothing and judges nothing, alone.
+    #[test]
+    fn an_analyzer_rests_alone(beats in beats(), resting in 0..Part::ALL.len()) {
+        let resting = Part::ALL[resting];
+        let (mut plain, mut watched) = (Engine::new(small(), 1), Engine::new(small(), 1));
+        let mut without = Engine::new(small(), 1);
+        without.rest(Parts::default().with(resting));
+        let mut ticks = Duration::ZERO;
+        let mut watch = Stopwatch::new(Parts::default(), || { ticks += Duration::from_micros(1); ticks });
+        let mut leave_out = Stopwatch::new(Parts::default().with(resting), || Duration::ZERO);
+        let mut now = Timestamp::from_nanos(1_700_000_000_000_000_000);
+        for (gap, observations) in &beats {
+            now = now.plus(INTERVAL * u32::try_from(*gap).unwrap());
+            plain.beat(now, observations, &pulse());
+            watched.fold_watched(now, observations, &mut watch);
+            watched.finish(now, &pulse());
+            without.fold_watched(now, observations, &mut leave_out);
+            without.finish(now, &pulse());
+        }
+        prop_assert_eq!(document(&plain), document(&watched));
+        let of_it = |insight: &Insight| Part::of(insight.kind) == Some(resting);
+        prop_assert!(!without.insights().any(of_it));
+        prop_assert_eq!(leave_out.laps(resting), Laps::default());
+        for (agent, state) in without.iter() {
+            let other = plain.agent(agent.as_str()).unwrap();
+            prop_assert_eq!(state.observations, other.observations);
+            prop_assert!(resting == Part::Load || state.load == other.load);
+            prop_assert!(resting == Part::Errors || state.errors == other.errors);
+            prop_assert!(resting != Part::Load || state.load == AgentState::new(now).load);
+            prop_assert!(resting != Part::Calibration || state.calibration == AgentState::new(now).calibration);
+        }
+        for part in Part::ALL {
+            let laps = watch.laps(part);
+            prop_assert_eq!(laps.timed, laps.calls.div_ceil(64));
+            prop_assert!(laps.timed == 0 || laps.mean() == Duration::from_micros(1));
+        }
+    }
+}

@@ -4,10 +4,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::config::Config;
+use super::guard::Guard;
 use super::pulse::Wiring;
 use crate::analyze::vitals::{ClientFacts, Pulse, StoreFacts};
 use crate::domain::{InsightKind, Observation, Severity, Timestamp};
-use crate::engine::{Beat, Engine, InsightChange};
+use crate::engine::{Beat, Engine, InsightChange, Laps, Stopwatch, Watch};
 use crate::sanitize::{PublicBeat, Sanitizer};
 use crate::telemetry::Metrics;
 
@@ -64,6 +65,8 @@ where
 {
     /// Observations folded between two looks at the clock.
     const CHUNK: usize = 1024;
+    /// The same where an analyzer may be slow.
+    const CHUNK_WATCHED: usize = 64;
 
     /// Beats until `stop` is told or its sender is gone; then folds all that waits in a last beat and gives the engine
     /// back. The first beat is one interval after `start`. `clock` tells the time of day.
@@ -79,6 +82,7 @@ where
         let mut held_back: Option<Box<PublicBeat>> = None;
         let mut deadline = start + interval;
         let mut analysis = None;
+        let mut guard = Guard::new(self.metrics.clone());
         // Those of a state that was loaded.
         self.count_insights();
         loop {
@@ -98,7 +102,7 @@ where
             }
             let now = clock();
             let budget = if stopping { Duration::MAX } else { interval.mul_f64(self.config.budget) };
-            self.fold(now, began, budget, &mut chunk);
+            self.fold_guarded(now, began.duration_since(start), began, budget, &mut guard, &mut chunk);
             let (store, clients) = (self.facts)();
             let backlog = self.inbox.waiting() as u64;
             let pulse = Pulse { interval, lateness, missed: u64::from(missed), analysis, backlog, store, clients };
@@ -121,10 +125,43 @@ where
         }
     }
 
+    /// Folds with the analyzers that the guard lets through, and tells it what they took where it wants to know.
+    fn fold_guarded(
+        &mut self,
+        now: Timestamp,
+        elapsed: Duration,
+        began: Instant,
+        budget: Duration,
+        guard: &mut Guard,
+        chunk: &mut Vec<Observation>,
+    ) {
+        if self.inbox.waiting() == 0 {
+            return;
+        }
+        let resting = guard.begin(elapsed);
+        self.engine.rest(resting);
+        if guard.is_watching() {
+            let mut stopwatch = Stopwatch::new(resting, || began.elapsed());
+            self.fold(now, began, budget, Self::CHUNK_WATCHED, &mut stopwatch, chunk);
+            guard.end(elapsed, began.elapsed(), budget, |part| stopwatch.laps(part));
+        } else {
+            self.fold(now, began, budget, Self::CHUNK, &mut (), chunk);
+            guard.end(elapsed, began.elapsed(), budget, |_| Laps::default());
+        }
+    }
+
     /// Folds what waits, oldest first, until nothing does or the budget is spent; the rest is for the next beat.
-    fn fold(&mut self, now: Timestamp, began: Instant, budget: Duration, chunk: &mut Vec<Observation>) {
-        while self.inbox.drain(Self::CHUNK, chunk) > 0 {
-            self.engine.fold(now, chunk);
+    fn fold(
+        &mut self,
+        now: Timestamp,
+        began: Instant,
+        budget: Duration,
+        at_a_time: usize,
+        watch: &mut impl Watch,
+        chunk: &mut Vec<Observation>,
+    ) {
+        while self.inbox.drain(at_a_time, chunk) > 0 {
+            self.engine.fold_watched(now, chunk, watch);
             chunk.clear();
             if began.elapsed() > budget {
                 break;

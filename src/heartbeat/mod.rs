@@ -4,6 +4,7 @@
 //! that to an [`Outbox`]. Neither may block: what the outbox does not take is merged into the next beat.
 
 mod config;
+mod guard;
 mod heart;
 mod pulse;
 
