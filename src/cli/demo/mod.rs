@@ -68,7 +68,7 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
             play(&round, &client, &stop).await.map_err(Failure::run)
         };
         let running = async {
-            let outcome = app.run(Signals::install()?).await;
+            let outcome = Box::pin(app.run(Signals::install()?)).await;
             stop.cancel();
             outcome
         };
