@@ -30,6 +30,8 @@ impl Beating {
     /// Beats until `stop` is told, on the calling thread.
     pub(super) fn run(self, stop: &Receiver<()>) -> Engine {
         let Self { config, engine, inbox, outbox, wiring, metrics, store, mut handoff } = self;
+        let realtime = config.realtime && heartbeat::prefer_this_thread();
+        tracing::info!(realtime, interval_ms = config.interval.as_secs_f64() * 1e3, "the heart starts");
         let dropped = metrics.ws_backpressure_drops_total.clone();
         let facts = move || (store.now(), ClientFacts { dropped: dropped.get() });
         let mut outbox = ToHub(outbox);
