@@ -226,6 +226,14 @@ fn beat() {
     sums.sort_by(f64::total_cmp);
     let at = |q: f64| sums[((sums.len() - 1) as f64 * q) as usize];
     println!("{:>8.0} {:>8.0} {:>8.0} {:>8.0}", at(0.5), at(0.95), at(0.99), at(1.0));
+    let part = |i: usize| times.iter().map(|parts| parts[i]).sum::<Duration>().as_secs_f64() * 1e6 / times.len() as f64;
+    println!(
+        "mean: fold {:.0}, judge {:.0}, sanitize {:.0}; {} insights open",
+        part(0),
+        part(1),
+        part(2),
+        daemon.engine.insights().count()
+    );
 }
 
 /// Times `observe` at several lengths of history: each figure is a mean over the last 1,000 or more.
@@ -312,8 +320,7 @@ fn analyzers() {
 
 /// Time that this thread has had on a core: what other processes take is left out.
 fn cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+    cpu_time::ThreadTime::now().as_duration()
 }
 
 fn resident() -> usize {

@@ -23,6 +23,8 @@
 //!
 //! The floors up to `sanitize` are pure: they know no I/O, no clock and no randomness, and cannot fail.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests spawn tasks and read the clock as they like"))]
+
 pub mod analyze;
 pub mod app;
 pub mod auth;

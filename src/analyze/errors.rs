@@ -3,6 +3,15 @@
 //! Infrastructure failures (see [`crate::domain::Failure::INFRASTRUCTURE`]) say nothing of the agent: they make
 //! [`InsightKind::Blocked`] and are no part of an [`InsightKind::ErrorStreak`], neither as failures nor as an end to
 //! one. Results of all sessions count in the order in which they come.
+//!
+//! | figure | formula | window | when it moves |
+//! | --- | --- | --- | --- |
+//! | `results`, `failed` | counts | the agent's life | their quotient lately is the series `errors` of [`super::drift`] |
+//! | `in_a_row` | failures of either sort since the last success | | rising: look at the last result's error |
+//!
+//! `blocked` says: wait, or look at the service. `error_streak` says: look how the agent uses its tools. The first
+//! needs 4 failures in a row and the second 5, which at a failure rate of one in ten come by chance once in 10,000 and
+//! 100,000 results.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};

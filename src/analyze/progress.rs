@@ -2,6 +2,16 @@
 //! goes on acting.
 //!
 //! Each session's progress is followed by itself. A session that never reported progress, or has finished, never stalls.
+//!
+//! | figure | formula | window | when it moves |
+//! | --- | --- | --- | --- |
+//! | `done`, `total`, `fraction` | as reported; done / total | the session that reported last | |
+//! | `per_minute` | Σ units / Σ time of steps, both fading with e^(−t/T), T = 60 s or ten of the longest steps | last steps | falling: the rest is harder, or it is distracted |
+//! | `eta_s` | (total − done) / rate, as of the last step | the same | growing: see the rate |
+//!
+//! A stall is four times the longest step lately, at least 5 minutes (15 before three steps are known), during which
+//! the agent acted ten times or more. It is *wedged*: look what it is busy with; often it is stuck or blocked too, and
+//! then the insight says so.
 
 use std::time::Duration;
 

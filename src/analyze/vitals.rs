@@ -1,6 +1,14 @@
 //! The daemon's own condition: its heart, its analysis, its store, its slow clients.
 //!
 //! It is judged with the same machinery as the agents are. What it is told ([`Pulse`]) was measured by others.
+//!
+//! | figure | formula | window | when it moves |
+//! | --- | --- | --- | --- |
+//! | `skew_ms` | how late the last beat was | last beat | the machine is busy, or was paused |
+//! | `continuity`, `missed` | beats on time / beats due, downtime included | life of the state | restarts and overload |
+//! | `p50_ms`, `p95_ms` | analysis time of beats, exact | last 600 beats | more agents or observations than before |
+//! | `per_second` | observations folded / whole seconds | last 10 s | load |
+//! | `lag_beats` | beats not yet stored | now | Redis is slow or away |
 
 mod recent;
 

@@ -30,6 +30,8 @@ impl Beating {
     /// Beats until `stop` is told, on the calling thread.
     pub(super) fn run(self, stop: &Receiver<()>) -> Engine {
         let Self { config, engine, inbox, outbox, wiring, metrics, store, mut handoff } = self;
+        let realtime = config.realtime && heartbeat::prefer_this_thread();
+        tracing::info!(realtime, interval_ms = config.interval.as_secs_f64() * 1e3, "the heart starts");
         let dropped = metrics.ws_backpressure_drops_total.clone();
         let facts = move || (store.now(), ClientFacts { dropped: dropped.get() });
         let mut outbox = ToHub(outbox);
@@ -103,5 +105,32 @@ impl http::Pulse for HeartPulse {
 
     fn has_stopped(&self) -> bool {
         self.watch.stopped() || self.watch.overdue(Instant::now()) > self.stopped_after
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Pulse as _;
+
+    #[test]
+    fn a_heart_has_stopped_when_it_is_far_overdue_or_gone() {
+        let now = Instant::now();
+        let pulse = |interval: Duration, ago: Duration| {
+            let origin = now.checked_sub(ago).expect("the machine has been up for longer");
+            let (watch, wiring) = PulseWatch::new(origin, interval);
+            (HeartPulse::new(watch, interval), wiring)
+        };
+        let quick = Duration::from_millis(100);
+        let (pulse_of_load, _wiring) = pulse(quick, Duration::from_secs(3));
+        assert!(!pulse_of_load.has_stopped() && pulse_of_load.skew_ms() >= 2_900.0);
+        let (overdue, _wiring) = pulse(quick, Duration::from_secs(6));
+        assert!(overdue.has_stopped() && overdue.skew_ms() >= 5_900.0);
+        let (slow, _wiring) = pulse(Duration::from_secs(10), Duration::from_secs(60));
+        assert!(!slow.has_stopped(), "a slow heart is given more time");
+        let (gone, wiring) = pulse(quick, Duration::ZERO);
+        assert!(!gone.has_stopped());
+        drop(wiring);
+        assert!(gone.has_stopped(), "its thread has ended, by a panic perhaps");
     }
 }

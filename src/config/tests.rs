@@ -100,7 +100,7 @@ fn a_wrong_variable_is_one_line_that_names_it() {
         ),
         ("HEART__BUDGET", "NaN", "heart.budget: must be a number"),
         ("HEART__BUDGET", "nan", "heart.budget: must be from 0.05 to 0.95"),
-        ("HEART__INTERVALL", "1s", "heart.intervall: unknown key, expected `interval` or `budget`"),
+        ("HEART__INTERVALL", "1s", "heart.intervall: unknown key, expected one of `interval`, `budget`, `realtime`"),
         ("SERVER__LISTEN", "8080", "server.listen: must be an address and port such as"),
         ("LIMITS__QUEUE", "-5", "limits.queue: must be a whole number, not negative"),
         ("LIMITS__QUEUE", "many", "limits.queue: must be a whole number, not negative"),

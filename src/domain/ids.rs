@@ -17,7 +17,7 @@ pub const MAX_NAME: usize = 128;
 /// Why a text is not a valid name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// The text was empty or longer than [`MAX_NAME`].
+    /// The text was empty or longer than 128 characters.
     #[error("must be 1 to {MAX_NAME} characters long")]
     Length,
     /// The text held a character outside the alphabet.
@@ -44,7 +44,7 @@ macro_rules! shown_name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Checks the text: 1 to [`MAX_NAME`] characters of `[A-Za-z0-9._:/@-]`.
+            /// Checks the text: 1 to 128 characters of `[A-Za-z0-9._:/@-]`.
             pub fn new(text: &str) -> Result<Self, IdError> {
                 check_name(text)?;
                 Ok(Self(text.into()))

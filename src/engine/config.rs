@@ -39,7 +39,7 @@ pub struct Config {
     pub progress: progress::Config,
     /// See [`silence::Config`].
     pub silence: silence::Config,
-    /// See [`reflection::Config`].
+    /// How often the daemon reflects, and how much of it is kept.
     pub reflection: reflection::Config,
     /// See [`vitals::Config`].
     pub vitals: vitals::Config,

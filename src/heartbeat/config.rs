@@ -13,11 +13,13 @@ pub struct Config {
     pub interval: Duration,
     /// Share of the interval that analysis may take; what does not fit is left to the next beat.
     pub budget: f64,
+    /// Whether to ask the operating system to run the heart before all that is not real-time.
+    pub realtime: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { interval: Duration::from_millis(100), budget: 0.5 }
+        Self { interval: Duration::from_millis(100), budget: 0.5, realtime: true }
     }
 }
 

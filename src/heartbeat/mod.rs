@@ -7,7 +7,9 @@ mod config;
 mod guard;
 mod heart;
 mod pulse;
+mod realtime;
 
 pub use config::Config;
 pub use heart::{After, Heart, Inbox, Outbox};
 pub use pulse::{PulseWatch, Wiring};
+pub use realtime::prefer_this_thread;

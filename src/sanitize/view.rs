@@ -168,7 +168,7 @@ impl From<InsightField> for usize {
 /// What one beat changed of the public view: the only thing that outbound code takes in.
 ///
 /// Only [`super::Sanitizer`] makes it, from the private state, field by field. Its fields are private and it holds
-/// [records](super::record) alone, so nothing else can be sent:
+/// records alone, so nothing else can be sent:
 ///
 /// ```
 /// fn outbound(beat: consciousness_system::sanitize::PublicBeat) {

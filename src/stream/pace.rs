@@ -15,9 +15,11 @@ const WINDOW: Duration = Duration::from_millis(1_020);
 pub(super) struct Pace {
     limit: usize,
     window: Duration,
+    /// By how much frames may be ahead of the window.
+    tolerance: Duration,
     /// Distance between data frames for a client that asked for none.
     spacing: Duration,
-    /// When the last `limit` frames were sent.
+    /// When the last `limit` frames were sent, or, where they were late within the tolerance, should have been.
     sent: VecDeque<Instant>,
     interval: Duration,
     /// When the next data frame is due at the client's rate.
@@ -30,14 +32,14 @@ impl Pace {
         let frames_per_second = frames_per_second.max(1);
         let limit = usize::try_from(frames_per_second).unwrap_or(usize::MAX);
         let filled_in = beat * frames_per_second;
-        // Where the beat itself keeps the limit exactly, a longer window would make every frame wait for its turn and
-        // merge one in fifty; there it is shorter by what a beat may be late.
+        // Where the beat alone keeps the limit exactly, a window of more than a second would make frames wait for their
+        // turn and merge one in fifty; and a frame that was late would make another one late each second after.
         let exact = (Duration::from_secs(1)..=WINDOW).contains(&filled_in);
-        let window = if exact { filled_in - beat / 4 } else { WINDOW };
+        let (window, tolerance) = if exact { (filled_in, beat / 2) } else { (WINDOW, Duration::ZERO) };
         // Where beats come faster, frames come evenly, and not twenty at once and then none for long.
         let faster = filled_in < Duration::from_secs(1);
         let spacing = if faster { Duration::from_secs(1) / frames_per_second } else { Duration::ZERO };
-        Self { limit, window, spacing, sent: VecDeque::new(), interval: spacing, due: None }
+        Self { limit, window, tolerance, spacing, sent: VecDeque::new(), interval: spacing, due: None }
     }
 
     /// Data frames at most so often from now on; `None`: as often as the limit allows.
@@ -49,7 +51,7 @@ impl Pace {
     /// From when on a frame of any kind may be sent; `None`: now.
     pub(super) fn any_from(&self) -> Option<Instant> {
         let full = self.sent.len() >= self.limit;
-        full.then(|| self.sent.front().map(|oldest| *oldest + self.window)).flatten()
+        full.then(|| self.sent.front().map(|oldest| *oldest + self.window - self.tolerance)).flatten()
     }
 
     /// From when on a data frame may be sent; `None`: now.
@@ -59,10 +61,10 @@ impl Pace {
 
     /// Takes note of a frame.
     pub(super) fn sent(&mut self, now: Instant, data: bool) {
-        if self.sent.len() >= self.limit {
-            self.sent.pop_front();
-        }
-        self.sent.push_back(now);
+        let early = now.checked_sub(self.tolerance).unwrap_or(now);
+        let full = self.sent.len() >= self.limit;
+        let oldest = if full { self.sent.pop_front() } else { None };
+        self.sent.push_back(oldest.map_or(early, |oldest| early.max(oldest + self.window)));
         if data && !self.interval.is_zero() {
             // A frame may come a little early, and the next is then due as if it had not: else timers, which are late
             // by a fraction of a millisecond each, would slow down a client that asked for exactly the beat's rate.
@@ -125,6 +127,28 @@ mod tests {
                 pace.sent(now, true);
             }
         }
+    }
+
+    #[test]
+    fn a_frame_that_was_late_makes_no_other_late() {
+        let mut pace = Pace::new(20, Duration::from_millis(50));
+        let start = Instant::now();
+        for number in 0u64..200 {
+            let late = if number == 30 { 40 } else { 0 };
+            let now = start + Duration::from_millis(50 * number + late);
+            assert!(pace.data_from().is_none_or(|from| now >= from), "beat {number}");
+            pace.sent(now, true);
+        }
+        // And yet no more than the limit in the long run.
+        let mut sent = 0;
+        for ms in 10_000u64..20_000 {
+            let now = start + Duration::from_millis(ms);
+            if pace.any_from().is_none_or(|from| now >= from) {
+                pace.sent(now, true);
+                sent += 1;
+            }
+        }
+        assert!((199..=201).contains(&sent), "{sent} frames in ten seconds");
     }
 
     #[test]

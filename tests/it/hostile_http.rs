@@ -224,7 +224,7 @@ async fn a_request_that_never_ends_is_cut_off() {
     ] {
         let said = rest(&mut daemon.raw(bytes.as_bytes()).await).await;
         let fits = |answer: &&str| if answer.is_empty() { said.is_empty() } else { said.starts_with(*answer) };
-        assert!(answers.iter().any(|answer| fits(answer)), "{bytes:?}: {said:?}");
+        assert!(answers.iter().any(fits), "{bytes:?}: {said:?}");
     }
     // Slowloris: a byte now and then does not win time.
     let mut slow = daemon.raw(b"GET /livez HTTP/1.1\r\n").await;

@@ -5,8 +5,9 @@
     clippy::expect_used,
     clippy::large_futures,
     clippy::disallowed_methods,
+    clippy::print_stdout,
     missing_docs,
-    reason = "a test that cannot go on panics; it reads the clock and spawns as any client does"
+    reason = "a test that cannot go on panics; it prints, reads the clock and spawns as any program does"
 )]
 
 mod analyze;

@@ -3,6 +3,17 @@
 //! Four series are followed: how sure the agent says it is, whether it was right, how long its calls take and whether
 //! they fail. [`Adwin`] finds the changes; rises of the error rate, which must be noticed within a few errors, are found
 //! by [`Hddm`] too.
+//!
+//! | series | values | before and after are | for the worse when | look at |
+//! | --- | --- | --- | --- | --- |
+//! | `confidence` | confidence of each claim | means | either way | what it is asked now; whether accuracy went along |
+//! | `accuracy` | each verdict, 0 or 1 | shares | it falls | its task, model and prompt at that time |
+//! | `latency` | ln(1 + ms) of each result | geometric means, ms | it rises | the tool or service that got slow |
+//! | `errors` | each result, 1 failed | shares | it rises | the errors' texts; `blocked` where they are the infrastructure's |
+//!
+//! Window: ADWIN's own, as long as nothing changed. A change is looked for at every 32nd value, so a large one is told
+//! some 32 to 64 values after it began, a small one later; with delta = 0.002 a steady series is told to have changed
+//! hardly ever. Sources: Bifet & Gavaldà (2007) and Frías-Blanco et al. (2015), see the two files.
 
 mod adwin;
 mod hddm;

@@ -2,6 +2,14 @@
 //!
 //! Latency is kept twice: *lately* (two windows of five minutes or more, what [`InsightKind::Overloaded`] looks at) and
 //! *overall* (the agent's life, which is what a report on a recording wants). Both are sketches, see [`Sketch`].
+//!
+//! | figure | formula | window | when it moves |
+//! | --- | --- | --- | --- |
+//! | `p50_ms`, `p95_ms`, `p99_ms` | value at rank floor(q (n − 1)) by DDSketch, within 1 % (Masson et al. 2019) | last 5 to 10 minutes, longer where there are fewer than 20 results; none without a result in 10 minutes | p95 alone: one tool or now and then; all: the service or the model |
+//! | the usual p95 | mean of ln p95 of closed windows, newer ones weighing more | ten windows and more | moves by at most a factor e a window, so a sudden slowness is not at once usual |
+//! | `tokens_per_minute` | sum of tokens in and out | last minute, in steps of 5 s | a burst: a loop, or a context that is sent again and again |
+//! | `context_fill` | prompt tokens / context window, of the fullest session that runs | last model call of each | near 1: it will soon forget or fail; compact it |
+//! | `cost`, `cost_per_hour` | sums; in the first hour at the pace so far | life; last hour in steps of 5 minutes | budgets warn at 80 %, and an hour ahead at the pace of the last hour |
 
 mod latency;
 mod sketch;

@@ -11,6 +11,10 @@
 //! - While a call is open, while an answer to a user is awaited, and for agents whose spans arrive only at their end,
 //!   a longer minimum, and three times the slowest call.
 //!
+//! Figures: `cadence_s` is `m`, `expected_s` the patience, from 16 pauses on. An agent that is overdue is `dead` when
+//! nothing is open, and `waiting` when a call is: look at the agent's process, or at the call. One that acts but does
+//! not get on is wedged, which is [`super::progress`]'s to tell. One that has finished is quiet, and nothing is told.
+//!
 //! Pauses while the agent has finished (its last word was a message, or its progress is complete) or while a call is
 //! open are not the agent's own and are not learned from.
 

@@ -6,6 +6,11 @@
 //! and the rest are no steps, and neither are infrastructure failures: they say nothing of the agent (see
 //! [`super::errors`]). After each step the patterns of [`Pattern`] are looked for, in that order.
 //!
+//! `pattern` and `repeats` are those of the open episode, the longest of all sessions. When it opens: the last result
+//! did not get through to the agent. Change what it sees (its prompt, the tool's answer), or stop it. The definition is
+//! our own, after the detectors of OpenHands, gemini-cli, Roo and Cline and what their users complain of; tools that
+//! are polled by nature can be exempt.
+//!
 //! An *episode* begins with the first detection. It lasts while the pattern goes on, or another matches in its place,
 //! and ends when a step breaks it or a user message arrives.
 //!
