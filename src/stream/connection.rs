@@ -156,9 +156,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // A client that took nothing is told why when it does again, if that is soon: half a frame and the close wait for
         // it. It is no stream any more; any other keeps its place until its connection is gone.
         let slow = close == Some(Close::Slow);
-        let linger = if slow { config.stall_timeout.max(*linger) } else { *linger };
         let Self { wire, place, .. } = *self;
-        let _place = if slow { None } else { Some(place) };
+        let linger = if slow && wire.is_busy() { config.stall_timeout.max(*linger) } else { *linger };
+        let _place = (!slow).then_some(place);
         wire.finish(close, linger).await;
         close
     }

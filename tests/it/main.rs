@@ -13,6 +13,8 @@
 mod analyze;
 mod auth;
 mod commands;
+mod contract;
+mod contract_commands;
 mod first;
 mod hostile_http;
 mod hostile_stream;

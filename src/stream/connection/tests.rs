@@ -444,9 +444,15 @@ async fn a_client_that_takes_nothing_is_heard_and_then_closed() {
     }
     assert_eq!(bench.house.observed.load(Ordering::Relaxed), 1, "it is still listened to");
     assert!(!client.task.is_finished());
-    assert_eq!(client.task.await.unwrap(), Some(Close::Slow));
+    while bench.streams.metrics.ws_connections.get() > 0 {
+        advance(Duration::from_millis(100)).await;
+        tokio::task::yield_now().await;
+    }
     let lasted = start.elapsed().as_secs_f64();
     assert!((30.0..33.0).contains(&lasted), "{lasted}");
+    assert_eq!(client.task.await.unwrap(), Some(Close::Slow));
+    let lasted = start.elapsed().as_secs_f64();
+    assert!((60.0..63.0).contains(&lasted), "the reason waits for it as long again: {lasted}");
 }
 
 #[tokio::test(start_paused = true)]
