@@ -177,7 +177,8 @@ impl Daemon {
     fn beat(&mut self, observations: &[Observation]) -> [Duration; 3] {
         self.now = self.now.plus(INTERVAL);
         let start = cpu();
-        self.engine.fold(self.now, observations);
+        // In parts, as the heart does.
+        observations.chunks(8192).for_each(|part| self.engine.fold(self.now, part));
         let folded = cpu();
         let beat = self.engine.finish(self.now, &pulse());
         let finished = cpu();

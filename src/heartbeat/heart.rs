@@ -63,8 +63,9 @@ where
     O: Outbox,
     F: FnMut() -> (StoreFacts, ClientFacts) + Send,
 {
-    /// Observations folded between two looks at the clock.
-    const CHUNK: usize = 1024;
+    /// Observations folded between two looks at the clock: some milliseconds' work. The more at once, the more of one
+    /// agent come together, and its state is fetched from memory once for all of them.
+    const CHUNK: usize = 8192;
     /// The same where an analyzer may be slow.
     const CHUNK_WATCHED: usize = 64;
 

@@ -124,7 +124,8 @@ fn analyze_finds_every_recorded_loop() {
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
     let episodes = report["agents"]["one"]["stuck"].as_array().unwrap();
     for (number, case) in cases.iter().enumerate() {
-        let first = episodes.iter().filter(|episode| episode["session"] == number.to_string());
+        let session = number.to_string();
+        let first = episodes.iter().filter(|episode| episode["session"] == *session);
         let first = first.min_by_key(|episode| episode["observation"].as_u64());
         let found = first.map(|episode| json!({"pattern": episode["pattern"], "observation": episode["observation"]}));
         assert_eq!(found.unwrap_or_default(), case["expected"], "{}", case["name"]);

@@ -89,7 +89,7 @@ pub fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("slow because the service is away", &outage)
             .raises(raised("blocked", begins, 1.0).severity("critical").open())
-            .raises(raised("drift", onset, 60.0).showing("because", "blocked"))
+            .raises(raised("drift", onset, 400.0).showing("because", "blocked"))
             .raises(raised("overloaded", onset, 600.0).showing("because", "blocked")),
         Scenario::new("the service is back", &over)
             .raises(raised("blocked", begins, 1.0).resolved())
