@@ -12,7 +12,7 @@ use super::figures::{Schedule, bucket_at};
 use super::machine;
 use super::readers::{Readers, Received};
 
-const INTERVAL: Duration = Duration::from_millis(50);
+pub const INTERVAL: Duration = Duration::from_millis(50);
 const SKEW: &str = "heartbeat_skew_seconds";
 /// Observations offered: so many in each request, so often.
 const BATCH: usize = 1_000;
@@ -24,9 +24,7 @@ pub fn run(args: &Args) {
         "\nHeart: a beat each {} ms; lateness in ms, from inside (upper bounds of buckets) and from the frames' times",
         INTERVAL.as_millis()
     );
-    println!(
-        "                                inside p50   p99 p99.9   outside p50   p99   max  missed  daemon's CPU  heart's CPU  delay p99"
-    );
+    head();
     let daemon = Daemon::start(INTERVAL, &args.settings, None);
     let mut readers = Readers::new();
     readers.open(daemon.address, 1);
@@ -60,7 +58,14 @@ pub fn run(args: &Args) {
     drop(sign);
 }
 
-fn phase(
+/// The columns' heads.
+pub fn head() {
+    println!(
+        "                                inside p50   p99 p99.9   outside p50   p99   max  missed  daemon's CPU  heart's CPU  delay p99"
+    );
+}
+
+pub fn phase(
     name: &str,
     args: &Args,
     daemon: &Daemon,

@@ -1,4 +1,5 @@
-//! Load on the real daemon, on loopback: fan-out against a floor server, memory, the heart under load, ingest.
+//! Load on the real daemon, on loopback: fan-out against a floor server, memory, the heart under load, ingest, a failing
+//! Redis.
 //!
 //! `cargo bench --bench streams` runs all of it in some 90 seconds and prints tables; `-- --help` shows what can be set.
 //! Without `--bench`, as under `cargo test --all-targets`, it runs each part for a moment with few streams, so that the
@@ -19,6 +20,7 @@ mod ingest;
 mod machine;
 mod memory;
 mod readers;
+mod store;
 
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ use self::daemon::Setting;
 #[derive(Debug, Clone, Parser)]
 pub struct Args {
     /// Parts to run
-    #[arg(long, value_delimiter = ',', default_value = "fanout,memory,heart,ingest")]
+    #[arg(long, value_delimiter = ',', default_value = "fanout,memory,heart,ingest,store")]
     only: Vec<String>,
     /// Streams of the fan-out, comma-separated for several runs, and of the heart's load (the first)
     #[arg(long, value_delimiter = ',', default_value = "1000")]
@@ -90,7 +92,8 @@ fn main() {
             "memory" => memory::run(&args),
             "heart" => heart::run(&args),
             "ingest" => ingest::run(&args),
-            other => panic!("there is no part {other}: fanout, memory, heart, ingest"),
+            "store" => store::run(&args),
+            other => panic!("there is no part {other}: fanout, memory, heart, ingest, store"),
         }
     }
 }
