@@ -35,7 +35,7 @@ pub fn run(args: &Args) {
 
     readers.open(daemon.address, streams - 1);
     let feed = Feed::start(daemon.address, ndjson(BATCH, BATCH), BATCH as u64, PAUSE);
-    readers.read_for(Duration::from_millis(500));
+    readers.read_for(args.length().min(Duration::from_millis(500)));
     let before = feed.counts();
     phase(&format!("{streams} streams, 50,000 obs/s"), args, &daemon, &mut readers, Readers::read_for);
     {
@@ -45,7 +45,7 @@ pub fn run(args: &Args) {
     let after = feed.counts();
     drop(feed);
     println!("    accepted {} of {} observations", after.0 - before.0, after.0 - before.0 + after.1 - before.1);
-    readers.read_for(Duration::from_millis(500));
+    readers.read_for(args.length().min(Duration::from_millis(500)));
 
     // They stay open until the phase is over: to end them is another load.
     let mut more = Vec::new();

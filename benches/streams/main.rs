@@ -73,7 +73,7 @@ impl Args {
             return Self::parse();
         }
         // Cargo hands a test run's filters to every target; they mean nothing here.
-        let smoke = "streams --streams 20 --idle-streams 20 --seconds 0.3 --rounds 1 --unpinned";
+        let smoke = "streams --streams 20 --idle-streams 20 --seconds 0.15 --rounds 1 --unpinned";
         Self::parse_from(smoke.split(' '))
     }
 }

@@ -21,7 +21,7 @@ pub fn run(args: &Args) {
         let mut readers = Readers::new();
         // What a first stream needs beyond itself is not a stream's.
         readers.open(daemon.address, 1);
-        readers.read_for(Duration::from_millis(500));
+        readers.read_for(args.length().min(Duration::from_millis(500)));
         let (resident, cpu) = (machine::resident_kib(daemon.pid()), machine::cpu_ns(daemon.pid(), None));
         let clock = Instant::now();
         readers.open(daemon.address, streams);
