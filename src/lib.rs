@@ -19,7 +19,7 @@
 //! | 2 | [`engine`] |
 //! | 1 | [`analyze`] |
 //! | 0 | [`domain`] |
-//! | leaves | [`telemetry`], [`setting`], [`clock`] |
+//! | leaves | [`link`], [`telemetry`], [`setting`], [`clock`] |
 //!
 //! The floors up to `sanitize` are pure: they know no I/O, no clock and no randomness, and cannot fail.
 
@@ -37,6 +37,7 @@ pub mod engine;
 pub mod heartbeat;
 pub mod http;
 pub mod ingest;
+pub mod link;
 pub mod sanitize;
 pub mod setting;
 pub mod store;

@@ -27,7 +27,7 @@ use crate::sanitize::PublicBeat;
 use crate::store::{self, Loaded, Store};
 use crate::stream::Hub;
 use crate::telemetry::{Logs, Metrics};
-use crate::{clock, heartbeat};
+use crate::{clock, heartbeat, link};
 
 /// Beats between the heart and the hub; beyond that the heart merges them.
 const BEATS_AHEAD: usize = 16;
@@ -51,9 +51,9 @@ pub enum Error {
     /// The operating system gives no thread, address or signal.
     #[error("the operating system refuses: {0}")]
     System(#[from] std::io::Error),
-    /// The store's settings cannot be used.
+    /// The settings of Redis cannot be used.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Redis(#[from] link::Error),
     /// The heart stopped by itself.
     #[error("the heart stopped")]
     HeartStopped,

@@ -4,7 +4,7 @@ use crate::auth::Refusal;
 use crate::domain::{InsightKind, KindName, Severity, Source};
 use crate::http;
 use crate::ingest::RejectReason;
-use crate::store::Fault;
+use crate::link::Fault;
 use crate::telemetry::Metrics;
 
 /// Makes every series whose labels come from a closed set, at zero: the first event of its kind is then a rise that

@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::{Failure, runtime};
 use crate::config::Config;
 use crate::domain::Timestamp;
+use crate::link::Fault;
 use crate::setting::duration;
-use crate::store::{Archive, Entry, Fault, Summary};
+use crate::store::{Archive, Entry, Summary};
 
 /// What can be given on the command line.
 #[derive(Debug, Clone, clap::Args)]

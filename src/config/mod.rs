@@ -17,7 +17,7 @@ pub use load::{Error, PREFIX, Problem, environment};
 pub use shutdown::Shutdown;
 
 use crate::setting::{Limits, Problems};
-use crate::{auth, engine, heartbeat, http, store, stream, telemetry};
+use crate::{auth, engine, heartbeat, http, link, store, stream, telemetry};
 
 /// `config/default.toml`: every key with its meaning, unit, range and default.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -35,7 +35,7 @@ pub struct Config {
     /// How agents are analysed.
     pub analysis: engine::Config,
     /// Where the state outlives the process.
-    pub redis: store::Config,
+    pub redis: link::Config,
     /// Copies of the state that are kept.
     pub snapshot: store::SnapshotConfig,
     /// Bounds on what clients may make the daemon hold or do.

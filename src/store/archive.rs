@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use super::backend::{Backend, Held};
-use super::endpoint::{Endpoint, Error};
-use super::fault::Fault;
-use super::link::Link;
+use super::keys;
 use super::load::{Unfit, parse};
-use super::{Config, keys};
+use super::remote::Remote;
 use crate::domain::Timestamp;
+use crate::link::{Config, Endpoint, Error, Fault, Link};
 
 /// All states that Redis holds.
 #[derive(Debug)]
@@ -57,7 +56,7 @@ impl Archive {
     /// When the settings cannot be used.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let link = Link::new(Endpoint::new(config)?, config.response_timeout);
-        Ok(Self { backend: Backend::Redis(Box::new(link)) })
+        Ok(Self { backend: Backend::Redis(Box::new(Remote::new(link))) })
     }
 
     /// Names of `meta:latest`, where it exists, of the snapshots, the newest first, and of what was kept aside.

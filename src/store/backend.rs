@@ -1,8 +1,8 @@
 //! What the store needs of a place to keep things: Redis or this process's memory, with the same promises.
 
-use super::fault::Fault;
-use super::link::Link;
+use super::remote::Remote;
 use super::shelf::Shelf;
+use crate::link::Fault;
 
 /// Largest value that Redis takes (`proto-max-bulk-len`), in bytes.
 pub(super) const LARGEST: usize = 512 * 1024 * 1024;
@@ -11,7 +11,7 @@ pub(super) const LARGEST: usize = 512 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) enum Backend {
     /// Redis.
-    Redis(Box<Link>),
+    Redis(Box<Remote>),
     /// This process's memory.
     Memory(Shelf),
 }

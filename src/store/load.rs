@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::backend::{Backend, Held, Over};
-use super::fault::Fault;
 use super::{Store, keys};
 use crate::domain::Timestamp;
 use crate::engine::{Document, DocumentError};
+use crate::link::Fault;
 
 /// What a start begins with.
 #[derive(Debug)]

@@ -16,13 +16,11 @@
 mod archive;
 mod backend;
 mod config;
-mod endpoint;
 mod facts;
-mod fault;
 mod handoff;
 mod keys;
-mod link;
 mod load;
+mod remote;
 mod scroll;
 mod shelf;
 mod snapshots;
@@ -33,19 +31,17 @@ mod writer;
 use std::time::Duration;
 
 pub use archive::{Archive, Entry, Summary};
-pub use config::{Config, SnapshotConfig};
-pub use endpoint::Error;
+pub use config::SnapshotConfig;
 pub use facts::Facts;
-pub use fault::Fault;
 pub use handoff::{Handoff, Inlet};
 pub use load::{Loaded, Source};
 
 use self::backend::{Backend, Over};
-use self::endpoint::Endpoint;
-use self::link::Link;
+use self::remote::Remote;
 use self::shelf::Shelf;
 use crate::breaker::{Breaker, Settings};
 use crate::domain::Timestamp;
+use crate::link::{Config, Endpoint, Error, Fault, Link};
 use crate::telemetry::Metrics;
 
 /// The label of the breaker in front of Redis.
@@ -104,7 +100,7 @@ impl Store {
         let backend = if config.url.is_empty() {
             Backend::Memory(Shelf::default())
         } else {
-            Backend::Redis(Box::new(Link::new(Endpoint::new(config)?, config.response_timeout)))
+            Backend::Redis(Box::new(Remote::new(Link::new(Endpoint::new(config)?, config.response_timeout))))
         };
         Ok(Self {
             facts: Facts::new(!config.url.is_empty(), metrics.clone()),

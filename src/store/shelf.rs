@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::backend::{Held, Over, Write, Written};
-use super::fault::Fault;
 use super::keys;
+use crate::link::Fault;
 
 /// Keys and what they hold.
 #[derive(Debug, Default)]

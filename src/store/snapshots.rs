@@ -12,7 +12,7 @@ impl Store {
         let pruned = async {
             let surplus = surplus(self.backend.snapshots().await?, now, &self.snapshots);
             self.backend.remove(&surplus).await?;
-            Ok::<_, super::Fault>(surplus.len())
+            Ok::<_, crate::link::Fault>(surplus.len())
         };
         match pruned.await {
             Ok(0) => {}

@@ -42,7 +42,7 @@ impl Server {
     async fn backend(&self) -> Backend {
         let config = self.config();
         let link = Link::new(Endpoint::new(&config).unwrap(), Duration::from_secs(5));
-        let mut backend = Backend::Redis(Box::new(link));
+        let mut backend = Backend::Redis(Box::new(Remote::new(link)));
         let mut pace = tokio::time::interval(Duration::from_millis(10));
         for _ in 0..1000 {
             pace.tick().await;

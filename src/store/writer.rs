@@ -5,13 +5,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::backend::{Backend, Over, Write, Written};
-use super::fault::Fault;
 use super::handoff::{Ask, Inlet};
 use super::scroll::Scroll;
 use super::{Store, keys};
 use crate::breaker::{Outcome, Permit};
 use crate::domain::Timestamp;
 use crate::engine::Document;
+use crate::link::Fault;
 
 impl Store {
     /// A call that takes more than this share of the time it is given is slow.

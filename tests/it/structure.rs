@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 7] = [
     &["http"],
     &["config", "app", "cli"],
 ];
-const LEAVES: [&str; 3] = ["telemetry", "setting", "clock"];
+const LEAVES: [&str; 4] = ["telemetry", "setting", "clock", "link"];
 const PURE: [&str; 5] = ["domain", "analyze", "breaker", "engine", "sanitize"];
 
 struct Source {

@@ -1,10 +1,10 @@
-//! What can go wrong with the store, as a closed set: labels of metrics, fields of log events.
+//! What can go wrong with Redis, as a closed set: labels of metrics, fields of log events.
 
 use std::io;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-/// Why a call to the store failed.
+/// Why a call to Redis failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// No connection can be made.
@@ -76,7 +76,7 @@ impl Fault {
     }
 
     /// Whether the connection is of no use after it. That a server is read-only may mean that another one leads now.
-    pub(super) const fn ends_connection(self) -> bool {
+    pub const fn ends_connection(self) -> bool {
         !matches!(self, Self::OutOfMemory | Self::Disk | Self::Loading | Self::TooLarge | Self::Fenced)
     }
 

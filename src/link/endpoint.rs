@@ -15,7 +15,7 @@ use super::config::Config;
 use super::fault::Fault;
 use crate::setting::Secret;
 
-/// Why the settings of the store cannot be used. No text quotes a value but the name of a file.
+/// Why the settings of Redis cannot be used. No text quotes a value but the name of a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The URL is none.
@@ -38,7 +38,7 @@ pub enum Error {
 
 /// Where Redis is.
 #[derive(Debug)]
-pub(super) struct Endpoint {
+pub struct Endpoint {
     target: Target,
     password: Secret,
     password_file: PathBuf,
@@ -67,7 +67,10 @@ const EXPECTED: &str = "must be redis://[[user]:password@]host[:port][/db], redi
 
 impl Endpoint {
     /// Reads what the settings name.
-    pub(super) fn new(config: &Config) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn new(config: &Config) -> Result<Self, Error> {
         let target = parse(config.url.expose())?;
         let certificates = match config.tls_ca_file.as_path() {
             path if path.as_os_str().is_empty() => None,
@@ -85,7 +88,10 @@ impl Endpoint {
     }
 
     /// Makes a connection. The password's file is read anew each time, so that a password can be changed.
-    pub(super) async fn connect(&self) -> Result<MultiplexedConnection, Fault> {
+    ///
+    /// # Errors
+    /// Why none can be made.
+    pub async fn connect(&self) -> Result<MultiplexedConnection, Fault> {
         let password = self.password().map_err(|_| Fault::Denied)?;
         // Answers are waited for by the caller, as long as befits the command.
         let options =

@@ -1,78 +1,45 @@
-//! The store in Redis: one connection, made again when it broke, and every command under a limit of time.
+//! The store in Redis.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, RedisError, Script, Value};
-use tokio::time::timeout;
+use redis::{FromRedisValue, Script, Value};
 
 use super::backend::{Held, Over, Write, Written};
-use super::endpoint::Endpoint;
-use super::fault::Fault;
 use super::keys;
+use crate::link::{Fault, Link};
 
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
 static NEXT_EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("epoch.lua")));
 
-/// A connection to Redis.
+/// The keys in Redis.
 #[derive(Debug)]
-pub(super) struct Link {
-    endpoint: Endpoint,
-    response_timeout: Duration,
-    connection: Option<MultiplexedConnection>,
+pub(super) struct Remote {
+    link: Link,
 }
 
-impl Link {
+impl Remote {
     /// Keys asked for at a time when names are looked through; removed at a time.
     const BATCH: usize = 512;
 
-    pub(super) fn new(endpoint: Endpoint, response_timeout: Duration) -> Self {
-        Self { endpoint, response_timeout, connection: None }
+    pub(super) fn new(link: Link) -> Self {
+        Self { link }
     }
 
-    /// How long an answer may take when so many bytes go over the wire: a second more for each 16 MiB.
+    /// See [`Link::patience`].
     pub(super) fn patience(&self, bytes: usize) -> Duration {
-        self.response_timeout + Duration::from_secs(1).mul_f64(bytes as f64 / f64::from(16u32 << 20))
-    }
-
-    /// Makes a call, connecting first where need be. A connection that may be out of step is given up.
-    async fn call<T>(
-        &mut self,
-        bytes: usize,
-        call: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
-    ) -> Result<T, Fault> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.endpoint.connect().await?,
-        };
-        let outcome = match timeout(self.patience(bytes), call(&mut connection)).await {
-            Ok(outcome) => outcome.map_err(|error| {
-                let fault = Fault::from(&error);
-                tracing::debug!(fault = fault.as_str(), code = error.code(), "a command failed");
-                fault
-            }),
-            Err(_) => Err(Fault::Timeout),
-        };
-        if outcome.as_ref().err().is_none_or(|fault| !fault.ends_connection()) {
-            self.connection = Some(connection);
-        }
-        outcome
-    }
-
-    async fn command<T: FromRedisValue>(&mut self, command: &Cmd, bytes: usize) -> Result<T, Fault> {
-        self.call(bytes, async |connection| command.query_async(connection).await).await
+        self.link.patience(bytes)
     }
 
     pub(super) async fn look(&mut self, key: &str) -> Result<Held, Fault> {
-        let kind: String = self.command(redis::cmd("TYPE").arg(key), 0).await?;
+        let kind: String = self.link.command(redis::cmd("TYPE").arg(key), 0).await?;
         match kind.as_str() {
             "none" => return Ok(Held::Nothing),
             "string" => {}
             _ => return Ok(Held::Other),
         }
-        let bytes: usize = self.command(redis::cmd("STRLEN").arg(key), 0).await?;
-        let value: Option<Vec<u8>> = self.command(redis::cmd("GET").arg(key), bytes).await?;
+        let bytes: usize = self.link.command(redis::cmd("STRLEN").arg(key), 0).await?;
+        let value: Option<Vec<u8>> = self.link.command(redis::cmd("GET").arg(key), bytes).await?;
         Ok(value.map_or(Held::Nothing, Held::Text))
     }
 
@@ -89,7 +56,7 @@ impl Link {
         }
         invocation.arg(write.epoch).arg(write.document).arg(over);
         let answer: String =
-            self.call(write.document.len(), async |connection| invocation.invoke_async(connection).await).await?;
+            self.link.call(write.document.len(), async |connection| invocation.invoke_async(connection).await).await?;
         match answer.as_str() {
             "replaced" => Ok(Written::Replaced),
             "created" => Ok(Written::Created),
@@ -100,19 +67,19 @@ impl Link {
     }
 
     pub(super) async fn set_aside(&mut self, key: &str, to: &str) -> Result<bool, Fault> {
-        let there: bool = self.command(redis::cmd("EXISTS").arg(key), 0).await?;
+        let there: bool = self.link.command(redis::cmd("EXISTS").arg(key), 0).await?;
         if !there {
             return Ok(false);
         }
-        self.command(redis::cmd("RENAMENX").arg(key).arg(to), 0).await
+        self.link.command(redis::cmd("RENAMENX").arg(key).arg(to), 0).await
     }
 
     pub(super) async fn copy(&mut self, key: &str, to: &str) -> Result<bool, Fault> {
-        self.command(redis::cmd("COPY").arg(key).arg(to), 0).await
+        self.link.command(redis::cmd("COPY").arg(key).arg(to), 0).await
     }
 
     pub(super) async fn replace(&mut self, key: &str, by: &str) -> Result<bool, Fault> {
-        self.command(redis::cmd("COPY").arg(by).arg(key).arg("REPLACE"), 0).await
+        self.link.command(redis::cmd("COPY").arg(by).arg(key).arg("REPLACE"), 0).await
     }
 
     pub(super) async fn names(&mut self, prefix: &str) -> Result<Vec<String>, Fault> {
@@ -121,7 +88,7 @@ impl Link {
         loop {
             let mut scan = redis::cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(Self::BATCH);
-            let (next, some): (u64, Vec<Value>) = self.command(&scan, 0).await?;
+            let (next, some): (u64, Vec<Value>) = self.link.command(&scan, 0).await?;
             // A name that is not UTF-8 is none of ours.
             names.extend(some.into_iter().filter_map(|name| String::from_redis_value(name).ok()));
             cursor = next;
@@ -136,7 +103,7 @@ impl Link {
 
     pub(super) async fn remove(&mut self, keys: &[String]) -> Result<(), Fault> {
         for batch in keys.chunks(Self::BATCH) {
-            let _: u64 = self.command(redis::cmd("UNLINK").arg(batch), 0).await?;
+            let _: u64 = self.link.command(redis::cmd("UNLINK").arg(batch), 0).await?;
         }
         Ok(())
     }
@@ -144,7 +111,7 @@ impl Link {
     pub(super) async fn next_epoch(&mut self, known: u64) -> Result<u64, Fault> {
         let mut invocation = NEXT_EPOCH.key(keys::EPOCH);
         invocation.arg(known);
-        self.call(0, async |connection| invocation.invoke_async(connection).await).await
+        self.link.call(0, async |connection| invocation.invoke_async(connection).await).await
     }
 
     pub(super) async fn counter(&mut self) -> Result<u64, Fault> {
