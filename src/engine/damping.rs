@@ -133,6 +133,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_is_not_forgotten() {
+        let mut damper = Damper::default();
+        damper.opened(KIND, at(0));
+        assert!(damper.resolves(KIND, at(1)));
+        damper.opened(KIND, at(2));
+        assert!(!damper.resolves(KIND, at(700)));
+        damper.opened(InsightKind::Stalled, at(705));
+        assert!(damper.is_held(KIND) && !damper.resolves(KIND, at(710)));
+        assert!(damper.resolves(KIND, at(715)) && !damper.is_held(KIND));
+    }
+
+    #[test]
     fn after_a_while_all_is_forgotten() {
         let mut damper = Damper::default();
         for start in [0, 10_000] {
