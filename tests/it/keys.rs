@@ -13,7 +13,7 @@ fn signed(file: &Path, kid: &str) -> String {
     let secret = std::fs::read_to_string(file).unwrap();
     let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::HS256) };
     let jti = format!("{:032x}", rand::random::<u128>());
-    let claims = json!({"sub": kid, "scope": "metacog.stream metrics.read", "exp": unix_now() + 600, "jti": jti});
+    let claims = json!({"sub": "a", "scope": "metacog.stream metrics.read", "exp": unix_now() + 600, "jti": jti});
     jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret.trim_end().as_bytes())).unwrap()
 }
 
