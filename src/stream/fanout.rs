@@ -51,7 +51,15 @@ pub(super) struct Shared<S> {
 /// The last frame that was made, and for whom: mostly the next stream is due the same.
 #[derive(Debug, Default)]
 pub(super) struct Repeated {
-    last: Option<(u64, Given, Option<(Frame, Given)>)>,
+    last: Option<Made>,
+}
+
+#[derive(Debug)]
+struct Made {
+    filter: u64,
+    from: Given,
+    /// `None`: there was nothing to say.
+    next: Option<(Frame, Given)>,
 }
 
 impl Fanout {
@@ -193,13 +201,13 @@ impl Repeated {
     /// [`Hub::next`], asked once for all that ask the same one after the other.
     pub(super) fn next(&mut self, hub: &Hub, filter: &Filter, given: Option<Given>) -> Option<(Frame, Given)> {
         let Some(from) = given else { return hub.next(filter, None) };
-        if let Some((id, base, made)) = &self.last
-            && (*id, *base) == (filter.id(), from)
+        if let Some(made) = &self.last
+            && (made.filter, made.from) == (filter.id(), from)
         {
-            return made.clone();
+            return made.next.clone();
         }
-        let made = hub.next(filter, given);
-        self.last = Some((filter.id(), from, made.clone()));
-        made
+        let next = hub.next(filter, given);
+        self.last = Some(Made { filter: filter.id(), from, next: next.clone() });
+        next
     }
 }
