@@ -8,7 +8,7 @@ use consciousness_system::ingest::{Limits as IngestLimits, native};
 use consciousness_system::sanitize::Sanitizer;
 use consciousness_system::setting::Limits;
 use consciousness_system::stream::{
-    Backend, Config, Holder, Hub, Refreshing, Registry, Renewal, Session, Settings, Streams, Wire,
+    Backend, Config, Fanout, Holder, Hub, Refreshing, Registry, Renewal, Session, Settings, Streams, Wire,
 };
 use consciousness_system::telemetry::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,7 +45,8 @@ impl Backend for House {
 /// Bytes as a client sends them: raw, or texts with a line each, framed as they should be.
 pub fn stream(data: &[u8]) {
     let Some((form, rest)) = choice(data) else { return };
-    let sent = if form.is_multiple_of(2) { rest.to_vec() } else { rest.split(|&b| b == b'\n').flat_map(framed).collect() };
+    let sent =
+        if form.is_multiple_of(2) { rest.to_vec() } else { rest.split(|&b| b == b'\n').flat_map(framed).collect() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O");
     let received = runtime.block_on(talk(sent));
@@ -68,9 +69,11 @@ async fn talk(sent: Vec<u8>) -> Vec<u8> {
             interval: Duration::from_millis(100),
             linger: Duration::from_millis(100),
         },
+        fanout: Arc::new(Fanout::new(1)),
         metrics: METRICS.clone(),
     });
-    let holder = Holder { subject: "fuzz".into(), token: "t".into() };
+    let address = std::net::Ipv4Addr::LOCALHOST.into();
+    let holder = Holder { subject: "fuzz".into(), token: "t".into(), address };
     let place = streams.registry.admit(holder).expect("there is room for one");
     let session = Session { expires: NOW.plus(Duration::from_secs(300)), may_observe: true, ..Session::default() };
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
