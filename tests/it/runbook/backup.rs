@@ -5,6 +5,6 @@ use crate::support::Redis;
 
 pub async fn run(section: &'static str) {
     let redis = Redis::start().await;
-    let outcome = Drill::new(section, &redis).run().await;
+    let outcome = Drill::new(section, &redis).before("", "BACKUP=\"$PWD\"").run().await;
     outcome.says(&["RDB looks OK"]);
 }
