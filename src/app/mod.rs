@@ -1,6 +1,7 @@
 //! Floor 6: composition. Puts the rooms together, spawns all tasks, and ends them in order.
 
 mod heart;
+mod manager;
 mod series;
 mod signals;
 
@@ -21,12 +22,12 @@ use self::heart::{Beating, HeartPulse};
 use crate::auth::{Authenticator, Keys, KeysError, ReplayGuard, Tickets};
 use crate::config::{Config, Shutdown};
 use crate::engine::{Document, Engine};
-use crate::http::{self, Gate, Parts, Readiness, Services};
+use crate::http::{self, Gate, Parts, Pulse as _, Readiness, Services};
 use crate::ingest::queue;
 use crate::sanitize::PublicBeat;
 use crate::store::{self, Loaded, Store};
 use crate::stream::Hub;
-use crate::telemetry::{Logs, Metrics};
+use crate::telemetry::{self, Logs, Metrics};
 use crate::{clock, heartbeat, link};
 
 /// Beats between the heart and the hub; beyond that the heart merges them.
@@ -70,6 +71,7 @@ pub struct App {
     hub: Arc<Hub>,
     beats: mpsc::Receiver<PublicBeat>,
     beating: Beating,
+    pulse: Arc<HeartPulse>,
     metrics: Metrics,
     store: Store,
     inlet: store::Inlet,
@@ -92,8 +94,7 @@ impl App {
         reload: Reload,
     ) -> Result<Self, Error> {
         let metrics = Metrics::new()?;
-        let commit = option_env!("CONSCIOUSNESS_COMMIT").unwrap_or("unknown");
-        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1);
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), telemetry::COMMIT]).set(1);
         metrics.leader.set(1);
         series::declare(&metrics);
         if config.redis.url.is_empty() {
@@ -115,6 +116,7 @@ impl App {
         let readiness = Arc::new(Readiness::default());
         let connections = TaskTracker::new();
         let (pulse, wiring) = heartbeat::PulseWatch::new(Instant::now(), config.heart.interval);
+        let pulse = Arc::new(HeartPulse::new(pulse, config.heart.interval));
         let services = Services::new(Parts {
             config: config.server.clone(),
             limits: config.limits.clone(),
@@ -123,7 +125,7 @@ impl App {
             hub: Arc::clone(&hub),
             gate: Arc::new(gate),
             queue,
-            pulse: Arc::new(HeartPulse::new(pulse, config.heart.interval)),
+            pulse: Arc::clone(&pulse) as Arc<dyn http::Pulse>,
             readiness: Arc::clone(&readiness),
             metrics: metrics.clone(),
             clock: Arc::new(clock::now),
@@ -153,6 +155,7 @@ impl App {
             hub,
             beats,
             beating,
+            pulse,
             metrics,
             store,
             inlet,
@@ -182,6 +185,7 @@ impl App {
             hub,
             beats,
             beating,
+            pulse,
             connections,
             readiness,
             store,
@@ -211,18 +215,27 @@ impl App {
                 .clone()
                 .run_until_cancelled_owned(tell_key_ages(Arc::clone(&self.authenticator), self.metrics.clone())),
         );
+        if let Some(pace) = manager::watchdog() {
+            let watching = manager::watch(pace, move || pulse.has_stopped(), manager::alive);
+            tasks.spawn(closing.clone().run_until_cancelled_owned(watching));
+        }
         let getting_ready = Arc::clone(&readiness);
         tasks.spawn(closing.clone().run_until_cancelled_owned(async move {
             // An error means that the hub is gone, and the daemon with it.
             let _ = hub.subscribe().wait_for(|news| news.serial > 0).await;
             getting_ready.set_ready();
+            manager::ready();
             tracing::info!("ready");
         }));
 
         loop {
             tokio::select! {
                 wish = signals.next() => match wish {
-                    Wish::Reload => reload(&self.reload, &self.authenticator, &self.logs),
+                    Wish::Reload => {
+                        manager::reloading();
+                        reload(&self.reload, &self.authenticator, &self.logs);
+                        manager::ready();
+                    }
                     Wish::End => break,
                 },
                 _ = &mut ended => return Err(Error::HeartStopped),
@@ -231,6 +244,7 @@ impl App {
 
         tracing::info!(grace_ms = shutdown.grace.as_millis() as u64, "draining");
         readiness.set_draining();
+        manager::stopping();
         let last_steps = shutdown.grace / 5;
         let drain = async {
             let window = shutdown.drain.min(shutdown.grace - last_steps * 3);

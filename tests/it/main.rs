@@ -20,6 +20,7 @@ mod hostile_http;
 mod hostile_stream;
 mod ingest;
 mod otel;
+mod release;
 mod runbook;
 mod sanitizer;
 mod store;

@@ -43,6 +43,8 @@ pub struct Outcome {
     pub error: String,
     /// The daemon's log.
     pub log: String,
+    /// The drill's directory.
+    pub folder: TempDir,
 }
 
 impl Drill {
@@ -51,7 +53,13 @@ impl Drill {
         let folder = tempfile::tempdir().expect("a directory");
         let drill = Self { section, before: Vec::new(), variables: Vec::new(), folder };
         drill.tool("redis-cli", &format!("exec /usr/bin/redis-cli -p {} \"$@\"", redis.port));
-        drill.set("CONSCIOUSNESS__REDIS__URL", &redis.url()).set("SPARE", &free_port().to_string())
+        let backup = crate::support::project("deploy/redis/backup");
+        drill.tool("consciousness-redis-backup", &format!("exec '{}' \"$@\"", backup.display()));
+        let port = redis.port.to_string();
+        drill
+            .set("REDIS_PORT", &port)
+            .set("CONSCIOUSNESS__REDIS__URL", &redis.url())
+            .set("SPARE", &free_port().to_string())
     }
 
     /// A command of this name, in place of what `$PATH` has.
@@ -93,7 +101,7 @@ impl Drill {
         let output = output.unwrap_or_else(|_| panic!("\"{}\" takes longer than {LIMIT:?}:\n{log}", self.section));
         let output = output.expect("bash runs");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let outcome = Outcome { out: text(&output.stdout), error: text(&output.stderr), log };
+        let outcome = Outcome { out: text(&output.stdout), error: text(&output.stderr), log, folder: self.folder };
         assert!(output.status.success(), "{outcome}");
         outcome
     }

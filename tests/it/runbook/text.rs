@@ -14,6 +14,8 @@ pub struct Runbook {
 #[derive(Debug, Default)]
 pub struct Section {
     pub title: String,
+    /// Its `### ` headings.
+    pub headings: Vec<String>,
     pub blocks: Vec<Block>,
 }
 
@@ -37,10 +39,12 @@ impl Runbook {
         let mut lines = text.lines();
         while let Some(line) = lines.next() {
             if let Some(title) = line.strip_prefix("## ") {
-                runbook.sections.push(Section { title: title.to_owned(), blocks: Vec::new() });
+                runbook.sections.push(Section { title: title.to_owned(), ..Section::default() });
                 heading.clear();
             } else if let Some(title) = line.strip_prefix("### ") {
                 title.clone_into(&mut heading);
+                let section = runbook.sections.last_mut().expect("headings stand in sections");
+                section.headings.push(heading.clone());
             } else if let Some(language) = line.strip_prefix("```") {
                 let block: String =
                     lines.by_ref().take_while(|line| *line != "```").flat_map(|line| [line, "\n"]).collect();
