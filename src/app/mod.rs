@@ -186,6 +186,7 @@ impl App {
         } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
         let registry = Arc::clone(&services.streams().registry);
+        let fan_out: Vec<_> = services.streams().fanout.loops(&hub).collect();
         let (stop_heart, stopped) = std_mpsc::channel();
         let (heart_ended, mut ended) = oneshot::channel();
         let heart = thread::Builder::new().name("heart".into()).spawn(move || {
@@ -200,6 +201,9 @@ impl App {
         let feeding = Arc::clone(&hub);
         let fed = tasks.spawn(async move { feeding.run(beats, CancellationToken::new()).await });
         let writing = tasks.spawn(store.run(inlet));
+        for telling in fan_out {
+            tasks.spawn(closing.clone().run_until_cancelled_owned(telling));
+        }
         let (router, accepting, served) = (http::router(services), closing.clone(), connections.clone());
         tasks.spawn(async move { http::serve(listener, router, &server, accepting, &served).await });
         if let Some(pace) = manager::watchdog() {
