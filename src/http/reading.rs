@@ -39,22 +39,34 @@ fn matches(headers: &HeaderMap, etag: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|tag| tag.trim() == "*" || strong(tag) == strong(etag))
 }
 
-/// `GET /v1/agents/{agent}/advice`. An agent's name may hold slashes, encoded or not.
+/// `GET /v1/agents/{agent}/advice` and `…/calibration`. An agent's name may hold slashes, encoded or not.
 pub(super) async fn agent(
     State(services): State<Arc<Services>>,
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
     let Path(rest) = path.map_err(|_| Problem::not_found())?;
-    let agent = rest.strip_suffix("/advice").ok_or_else(Problem::not_found)?;
+    let (agent, asked) = rest.rsplit_once('/').ok_or_else(Problem::not_found)?;
+    let scopes: &[Scope] = match asked {
+        "advice" => &[Scope::Observe, Scope::Stream],
+        "calibration" => &[Scope::Stream],
+        _ => return Err(Problem::not_found()),
+    };
     if !matches!(request.method().as_str(), "GET" | "HEAD") {
         return Err(allow("GET,HEAD"));
     }
-    let scopes = [Scope::Observe, Scope::Stream];
-    services.gate.identify(request.headers(), request.uri(), &scopes, services.now())?;
+    services.gate.identify(request.headers(), request.uri(), scopes, services.now())?;
     let unknown = || Problem::new(StatusCode::NOT_FOUND, "unknown-agent", "no agent of this name is known");
     let agent = AgentId::new(agent).map_err(|_| unknown())?;
-    services.streams.hub.advice(&agent).map(|advice| Json(advice).into_response()).ok_or_else(unknown)
+    let hub = &services.streams.hub;
+    let answer = match asked {
+        "calibration" => hub.calibration(&agent).map(|body| {
+            let json = HeaderValue::from_static("application/json");
+            ([(CONTENT_TYPE, json)], body).into_response()
+        }),
+        _ => hub.advice(&agent).map(|advice| Json(advice).into_response()),
+    };
+    answer.ok_or_else(unknown)
 }
 
 /// `GET /metrics`.

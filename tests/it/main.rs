@@ -24,3 +24,4 @@ mod sanitizer;
 mod store;
 mod structure;
 mod support;
+mod web;
