@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! serve ─▶ router ─▶ gate ─▶ observations ─▶ intake ─▶ the heart's queue
-//!                         ├▶ reading (state, advice, metrics, probes, page)
+//!                         ├▶ reading (state, advice, calibration, metrics, probes)
+//!                         ├▶ page (the dashboard and the client library)
 //!                         └▶ upgrade ─▶ a stream, in a task of its own
 //! ```
 
@@ -12,6 +13,7 @@ mod gate;
 mod intake;
 mod memory;
 mod observations;
+mod page;
 mod problem;
 mod reading;
 mod router;

@@ -1,8 +1,15 @@
 //! What people look at in a browser: the page, the client library, and the curves of an agent's calibration.
 
-use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
-use crate::support::{Daemon, Stream, connect, token};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+use crate::support::{Daemon, Stream, connect, token, within};
 
 async fn curve(daemon: &Daemon, agent: &str) -> (u16, Value) {
     daemon.get_as("metacog.stream", &format!("/v1/agents/{agent}/calibration")).await
@@ -46,4 +53,67 @@ async fn an_agents_claims_are_told_by_bins_of_confidence() {
     assert!(!stream.state.to_string().contains("bins"));
     assert_eq!(daemon.get("/v1/agents/other/calibration").await.0, 401);
     assert_eq!(daemon.get_as("metacog.observe", "/v1/agents/other/calibration").await.0, 403);
+}
+
+/// Node with what `tests/web` needs. `tests/run` installs it before; without that, the packages are installed here.
+async fn node(arguments: &[&str]) -> String {
+    static PACKAGES: OnceCell<()> = OnceCell::const_new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/web");
+    let install = || async {
+        if !folder.join("node_modules/playwright-core").exists() {
+            let mut npm = Command::new("npm");
+            npm.args(["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&folder);
+            let done = npm.status().await.is_ok_and(|status| status.success());
+            assert!(done, "node, npm and their packages are needed: use tests/run, which installs them");
+        }
+    };
+    PACKAGES.get_or_init(install).await;
+    let mut node = Command::new("node");
+    node.args(arguments).current_dir(&folder).env("CONSCIOUSNESS_BINARY", env!("CARGO_BIN_EXE_consciousness-system"));
+    let output = node.kill_on_drop(true).output();
+    let output = tokio::time::timeout(Duration::from_secs(300), output).await.expect("it ends").expect("node runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{arguments:?}\n{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    told
+}
+
+#[tokio::test]
+async fn the_page_works_in_a_browser() {
+    println!("{}", node(&["browser.mjs"]).await);
+}
+
+#[tokio::test]
+async fn the_modules_do_what_they_say() {
+    node(&["--test", "unit"]).await;
+    node(&["node_modules/typescript/bin/tsc", "--noEmit", "-p", "."]).await;
+    // What is made by a command is what that command makes.
+    node(&["vendor.mjs", "--check"]).await;
+    node(&["node_modules/typescript/bin/tsc", "-p", "types.json"]).await;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let made = std::fs::read(root.join("target/web/types/client.d.ts")).unwrap();
+    assert!(
+        made == std::fs::read(root.join("src/http/page/client.d.ts")).unwrap(),
+        "client.d.ts is not what client.js says: npm --prefix tests/web run types"
+    );
+}
+
+#[tokio::test]
+async fn the_readmes_client_in_python_follows_the_stream() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let example = readme.split("```python\n").find(|block| block.contains("websockets")).expect("there is one");
+    let example = example.split("\n```").next().unwrap();
+    assert!(example.lines().count() <= 26, "it is a short one");
+    let daemon = Daemon::start(&[]).await;
+    let mut python = Command::new(crate::otel::python().await);
+    python.arg("-c").arg(example.replace("127.0.0.1:8080", &daemon.address.to_string()));
+    python.env("TOKEN", token("python", "metacog.stream")).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut python = python.spawn().unwrap();
+    let mut lines = BufReader::new(python.stdout.take().unwrap()).lines();
+    let mut line = async || within("a line", lines.next_line()).await.unwrap().expect("the client goes on");
+    assert_eq!(line().await, "{}", "before the first frame of the state");
+    let observation = |agent: &str| json!({"agent": agent, "kind": "thought", "text": "hm"});
+    for (agent, told) in [("a", "{'a': 'progressing'}"), ("b", "{'a': 'progressing', 'b': 'progressing'}")] {
+        daemon.observe(&json!([observation(agent)])).await;
+        while line().await != told {}
+    }
 }
