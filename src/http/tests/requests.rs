@@ -207,7 +207,8 @@ async fn the_page_runs_its_own_files_alone() {
         !page.contains("<style") && !page.contains("style=") && !page.contains("<script>") && !page.contains("onclick")
     );
     // Whatever it names is there, and so is whatever that imports.
-    let mut wanted: Vec<String> = page.split('"').filter(|word| word.starts_with('/')).map(str::to_owned).collect();
+    let named = page.split('"').filter(|word| word.starts_with("/assets/") || word.starts_with("/client"));
+    let mut wanted: Vec<String> = named.map(str::to_owned).collect();
     let mut seen = Vec::new();
     while let Some(path) = wanted.pop() {
         if seen.contains(&path) {

@@ -150,10 +150,13 @@ byId("ask", HTMLButtonElement).addEventListener("click", () => help.showModal())
 const pause = byId("pause", HTMLButtonElement);
 pause.addEventListener("click", () => {
   session.paused = !session.paused;
-  mark(pause, "aria-pressed", String(session.paused));
-  say(pause, session.paused ? "Go on" : "Pause");
   if (session.paused) stream.pause();
   else stream.open();
+});
+stream.on("status", ({ detail: { status } }) => {
+  if (status === "open") session.paused = false;
+  mark(pause, "aria-pressed", String(session.paused));
+  say(pause, session.paused ? "Go on" : "Pause");
 });
 
 /** @type {ReturnType<typeof setTimeout> | undefined} */

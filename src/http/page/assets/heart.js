@@ -98,7 +98,7 @@ export class Heart {
         cursor: { show: false },
         legend: { show: false },
         scales: { x: { time: true, auto: false }, y: { auto: false } },
-        padding: [6, 4, 0, 0],
+        padding: [6, 22, 0, 0],
         axes: [
           { ...ticks, size: 22, space: 60, values: (_, marks) => marks.map((mark) => new Date(mark * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" })) },
           { ...ticks, size: 54, space: 26, values: (_, marks) => marks.map((mark) => `${figure(mark)} ms`) },

@@ -63,16 +63,12 @@ export class Session {
   #prolonging;
   /** Set by a user, or by a page that is out of sight. */
   paused = false;
-  #retryAt = 0;
   #status = byId("status", HTMLElement);
 
   /** @param {MetacogStream} stream */
   constructor(stream) {
     this.stream = stream;
     stream.on("status", () => this.#tell());
-    stream.on("status", ({ detail }) => {
-      this.#retryAt = Date.now() + (detail.retryMs ?? 0);
-    });
     stream.on("ticket", ({ detail }) => keep({ token: this.token, ticket: detail.ticket }));
     stream.on("hello", () => {
       if (this.#prolonging !== undefined) {
@@ -116,6 +112,7 @@ export class Session {
 
   leave() {
     this.token = undefined;
+    this.paused = false;
     this.stream.close();
     document.body.dataset.view = "door";
     byId("token", HTMLInputElement).focus();
@@ -123,7 +120,7 @@ export class Session {
 
   /** A second has passed. */
   tick() {
-    if (this.stream.status === "waiting" || this.stream.isOpen) this.#tell();
+    if (this.stream.isOpen) this.#tell();
   }
 
   #tell() {
@@ -133,7 +130,7 @@ export class Session {
       idle: "not connected",
       connecting: this.stream.reopened > 0 || state !== undefined ? "reconnecting" : "connecting",
       open: "live",
-      waiting: `reconnecting in ${seconds(Math.max(0, Math.ceil((this.#retryAt - Date.now()) / 1000)))}`,
+      waiting: "reconnecting",
       paused: this.paused ? "paused" : "paused while out of sight",
       ended: "cut off",
     };

@@ -9,6 +9,7 @@ import { evidence, many, says, seconds, todo } from "./words.js";
 /** @typedef {import("./model.js").Insights} Insights */
 /** @typedef {{ id: string, insight: Record<string, any>, since: number, until: number | undefined }} Seen */
 
+const SEVERITIES = ["critical", "warning", "info"];
 const AT_FIRST = 40;
 const MORE = 100;
 /** Ended ones that are shown. */
@@ -21,6 +22,9 @@ export class Timeline {
   #most = AT_FIRST;
   #list = byId("insights", HTMLElement);
   #button = byId("insights-more", HTMLButtonElement);
+  #chips = byId("severities", HTMLElement);
+  /** Those that are shown; none: all. @type {Set<string>} */
+  #severities = new Set();
 
   /**
    * @param {Insights} insights
@@ -34,13 +38,24 @@ export class Timeline {
       this.draw(this.now);
     });
     this.now = 0;
+    for (const severity of SEVERITIES) {
+      const name = html("span", {}, `${SIGNS[severity]} ${severity}`);
+      const chip = html("button", { type: "button", class: "chip", "data-word": severity, "aria-pressed": "false" }, name, html("span", { class: "number" }, "0"));
+      chip.addEventListener("click", () => {
+        if (!this.#severities.delete(severity)) this.#severities.add(severity);
+        this.draw(this.now);
+      });
+      this.#chips.append(chip);
+    }
   }
 
   /** @param {number} now By the daemon's clock, milliseconds since 1970. */
   draw(now) {
     this.now = now;
-    const open = this.insights.open();
-    const over = this.insights.over().slice(0, OVER);
+    const all = this.insights.open();
+    const wantedSeverity = (/** @type {Seen} */ { insight }) => this.#severities.size === 0 || this.#severities.has(insight.severity);
+    const open = all.filter(wantedSeverity);
+    const over = this.insights.over().filter(wantedSeverity).slice(0, OVER);
     const shown = [...open.slice(0, this.#most), ...over];
     const wanted = new Set(shown.map(({ id }) => id));
     for (const [id, item] of this.#items) {
@@ -57,9 +72,14 @@ export class Timeline {
       tell(item, seen, now);
       if (this.#list.children[i] !== item) this.#list.insertBefore(item, this.#list.children[i] ?? null);
     });
-    const critical = open.filter(({ insight }) => insight.severity === "critical").length;
-    say(byId("insights-told", HTMLElement), open.length === 0 ? "" : `${open.length.toLocaleString("en")}${critical > 0 ? `, ${critical.toLocaleString("en")} critical` : ""}`);
-    say(byId("insights-none", HTMLElement), open.length === 0 ? "Nothing stands out." : "");
+    say(byId("insights-told", HTMLElement), all.length === 0 ? "" : all.length.toLocaleString("en"));
+    say(byId("insights-none", HTMLElement), all.length === 0 ? "Nothing stands out." : open.length === 0 ? "None of these." : "");
+    this.#chips.hidden = all.length === 0;
+    for (const chip of this.#chips.children) {
+      const severity = chip.getAttribute("data-word") ?? "";
+      mark(chip, "aria-pressed", String(this.#severities.has(severity)));
+      say(chip.children[1], all.filter(({ insight }) => insight.severity === severity).length.toLocaleString("en"));
+    }
     this.#button.hidden = open.length <= this.#most;
     say(this.#button, `Show more: ${many(open.length - this.#most, "insight")} left`);
     const box = byId("lanes", HTMLElement);
