@@ -52,7 +52,7 @@ export class Daemon {
     });
     await eventually("the daemon to listen", () => daemon.address);
     daemon.url = `http://${daemon.address}`;
-    await eventually("the daemon to be ready", async () => (await fetch(`${daemon.url}/readyz`)).ok);
+    await eventually("the daemon to be ready", async () => (await fetch(`${daemon.url}/readyz`).catch(() => undefined))?.ok);
     return daemon;
   }
 

@@ -155,6 +155,7 @@ pause.addEventListener("click", () => {
 });
 stream.on("status", ({ detail: { status } }) => {
   if (status === "open") session.paused = false;
+  else draw();
   mark(pause, "aria-pressed", String(session.paused));
   say(pause, session.paused ? "Go on" : "Pause");
 });

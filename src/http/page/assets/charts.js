@@ -6,7 +6,7 @@ import { figure, percent } from "./words.js";
 
 /** Side of the square in which curves are drawn, and the room around it for ticks. */
 const SIDE = 200;
-const ROOM = { left: 34, right: 10, top: 10, bottom: 34 };
+const ROOM = { left: 46, right: 8, top: 8, bottom: 42 };
 
 /** @param {number} share */
 const x = (share) => ROOM.left + share * SIDE;
@@ -94,14 +94,14 @@ function frame(label, across, up) {
     chart.append(svg("path", { class: "grid", d: `M${x(share)} ${y(0)}V${y(1)}M${x(0)} ${y(share)}H${x(1)}` }));
     if (share === 0.25 || share === 0.75) continue;
     chart.append(
-      svg("text", { class: "tick", x: x(share), y: y(0) + 13, "text-anchor": "middle" }, figure(share)),
-      svg("text", { class: "tick", x: x(0) - 5, y: y(share) + 3.5, "text-anchor": "end" }, figure(share)),
+      svg("text", { class: "tick", x: x(share), y: y(0) + 16, "text-anchor": "middle" }, figure(share)),
+      svg("text", { class: "tick", x: x(0) - 5, y: y(share) + 4.5, "text-anchor": "end" }, figure(share)),
     );
   }
   chart.append(
     svg("path", { class: "diagonal", d: `M${x(0)} ${y(0)}L${x(1)} ${y(1)}` }),
-    svg("text", { class: "axis", x: x(0.5), y: y(0) + 29, "text-anchor": "middle" }, across),
-    svg("text", { class: "axis", x: -y(0.5), y: 10, "text-anchor": "middle", transform: "rotate(-90)" }, up),
+    svg("text", { class: "axis", x: x(0.5), y: y(0) + 35, "text-anchor": "middle" }, across),
+    svg("text", { class: "axis", x: -y(0.5), y: 14, "text-anchor": "middle", transform: "rotate(-90)" }, up),
   );
   return chart;
 }

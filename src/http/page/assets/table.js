@@ -28,7 +28,7 @@ const COLUMNS = [
   { key: "activity", title: "Activity", label: "", hint: "Observations a second over the last minute" },
   { key: "ece", title: "Calibration", label: "Calibration error", hint: "Expected calibration error, and which way it is off" },
   { key: "loop", title: "Loop", label: "Loop", hint: "The pattern that it repeats, and how often" },
-  { key: "p95", title: "p95", label: "95th percentile of latency", hint: "Latency that one call in twenty exceeds" },
+  { key: "p95", title: "p95", label: "p95 latency", hint: "Latency that one call in twenty exceeds" },
   { key: "failed", title: "Failed", label: "Failed", hint: "Share of calls that failed" },
 ];
 
@@ -100,6 +100,7 @@ export class Table {
       this.descending = this.sort === key ? !this.descending : DESCENDING.includes(key);
       this.sort = key;
       this.#showSort();
+      this.box.scrollTop = 0;
       this.arrange();
     });
     this.#heads.set(key, head);
