@@ -125,8 +125,10 @@ metrics! {
     leader: IntGauge,
     /// Requests refused for their credentials, by reason.
     auth_failures_total: IntCounterVec = ["reason"],
-    /// Age of a key in use, in seconds: since its file was written, or since the start where it is in no file.
+    /// Age of a key in use, in seconds: since the date its kid begins with, or its file was written, or else the start.
     auth_key_age_seconds: GaugeVec = ["kid"],
+    /// Times that something was taken over while the daemon ran, by what it was and how that went.
+    reloads_total: IntCounterVec = ["part", "outcome"],
     /// Version and commit of the binary; always 1.
     build_info: IntGaugeVec = ["version", "commit"],
 }
