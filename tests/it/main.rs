@@ -21,6 +21,8 @@ mod hostile_stream;
 mod ingest;
 mod keys;
 mod otel;
+mod release;
+mod runbook;
 mod sanitizer;
 mod store;
 mod structure;
