@@ -1,6 +1,7 @@
 //! Floor 6: composition. Puts the rooms together, spawns all tasks, and ends them in order.
 
 mod heart;
+mod manager;
 mod offenders;
 mod reload;
 mod series;
@@ -24,12 +25,12 @@ use self::reload::Reloader;
 use crate::auth::{Authenticator, Keys, KeysError, ReplayGuard, Tickets};
 use crate::config::{Config, Shutdown};
 use crate::engine::{Document, Engine};
-use crate::http::{self, Edge, Gate, Parts, Readiness, Services};
+use crate::http::{self, Edge, Gate, Parts, Pulse as _, Readiness, Services};
 use crate::ingest::queue;
 use crate::sanitize::PublicBeat;
 use crate::store::{self, Loaded, Store};
 use crate::stream::Hub;
-use crate::telemetry::{Logs, Metrics};
+use crate::telemetry::{COMMIT, Logs, Metrics};
 use crate::{clock, heartbeat, link};
 
 /// Beats between the heart and the hub; beyond that the heart merges them.
@@ -70,6 +71,7 @@ pub struct App {
     hub: Arc<Hub>,
     beats: mpsc::Receiver<PublicBeat>,
     beating: Beating,
+    pulse: Arc<HeartPulse>,
     store: Store,
     inlet: store::Inlet,
     /// One task for each connection and each stream.
@@ -90,8 +92,7 @@ impl App {
         reload: Reload,
     ) -> Result<Self, Error> {
         let metrics = Metrics::new()?;
-        let commit = option_env!("CONSCIOUSNESS_COMMIT").unwrap_or("unknown");
-        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1);
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), COMMIT]).set(1);
         metrics.leader.set(1);
         series::declare(&metrics);
         if config.redis.url.is_empty() {
@@ -115,6 +116,7 @@ impl App {
         let readiness = Arc::new(Readiness::default());
         let connections = TaskTracker::new();
         let (pulse, wiring) = heartbeat::PulseWatch::new(Instant::now(), config.heart.interval);
+        let pulse = Arc::new(HeartPulse::new(pulse, config.heart.interval));
         let services = Services::new(Parts {
             config: config.server.clone(),
             edge: Arc::clone(&edge),
@@ -124,7 +126,7 @@ impl App {
             hub: Arc::clone(&hub),
             gate: Arc::new(gate),
             queue,
-            pulse: Arc::new(HeartPulse::new(pulse, config.heart.interval)),
+            pulse: Arc::clone(&pulse) as Arc<dyn http::Pulse>,
             readiness: Arc::clone(&readiness),
             metrics: metrics.clone(),
             clock: Arc::new(clock::now),
@@ -156,6 +158,7 @@ impl App {
             hub,
             beats,
             beating,
+            pulse,
             store,
             inlet,
             connections,
@@ -183,6 +186,7 @@ impl App {
             hub,
             beats,
             beating,
+            pulse,
             connections,
             readiness,
             store,
@@ -191,6 +195,7 @@ impl App {
         } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
         let registry = Arc::clone(&services.streams().registry);
+        let fan_out: Vec<_> = services.streams().fanout.loops(&hub).collect();
         let (stop_heart, stopped) = std_mpsc::channel();
         let (heart_ended, mut ended) = oneshot::channel();
         let heart = thread::Builder::new().name("heart".into()).spawn(move || {
@@ -205,22 +210,34 @@ impl App {
         let feeding = Arc::clone(&hub);
         let fed = tasks.spawn(async move { feeding.run(beats, CancellationToken::new()).await });
         let writing = tasks.spawn(store.run(inlet));
+        for telling in fan_out {
+            tasks.spawn(closing.clone().run_until_cancelled_owned(telling));
+        }
         let (router, accepting, served) = (http::router(Arc::clone(&services)), closing.clone(), connections.clone());
         tasks.spawn(async move { http::serve(listener, router, edge, accepting, &served).await });
         let every = services.streams().settings.config.report_interval;
         tasks.spawn(closing.clone().run_until_cancelled_owned(offenders::report(Arc::clone(&registry), every)));
+        if let Some(pace) = manager::watchdog() {
+            let watching = manager::watch(pace, move || pulse.has_stopped(), manager::alive);
+            tasks.spawn(closing.clone().run_until_cancelled_owned(watching));
+        }
         let getting_ready = Arc::clone(&readiness);
         tasks.spawn(closing.clone().run_until_cancelled_owned(async move {
             // An error means that the hub is gone, and the daemon with it.
             let _ = hub.subscribe().wait_for(|news| news.serial > 0).await;
             getting_ready.set_ready();
+            manager::ready();
             tracing::info!("ready");
         }));
 
         loop {
             tokio::select! {
                 wish = signals.next() => match wish {
-                    Wish::Reload => reloader.all(),
+                    Wish::Reload => {
+                        manager::reloading();
+                        reloader.all();
+                        manager::ready();
+                    }
                     Wish::End => break,
                 },
                 never = reloader.watch() => match never {},
@@ -230,6 +247,7 @@ impl App {
 
         tracing::info!(grace_ms = shutdown.grace.as_millis() as u64, "draining");
         readiness.set_draining();
+        manager::stopping();
         let last_steps = shutdown.grace / 5;
         let drain = async {
             let window = shutdown.drain.min(shutdown.grace - last_steps * 3);

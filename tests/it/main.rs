@@ -24,6 +24,8 @@ mod hostile_tokens;
 mod ingest;
 mod keys;
 mod otel;
+mod release;
+mod runbook;
 mod sanitizer;
 mod store;
 mod streams;
