@@ -23,7 +23,8 @@ use crate::sanitize::Position;
 use crate::stream::{Close, Holder, NoPlace, Place, Session, Streams, Wire};
 
 /// How asking for a stream goes, as `ws_connections_total` counts it.
-pub const OUTCOMES: [&str; 6] = ["accepted", "refused", "malformed", "too_many", "full", "draining"];
+pub const OUTCOMES: [&str; 8] =
+    ["accepted", "refused", "malformed", "denied", "too_many", "address_full", "full", "draining"];
 
 /// Refuses, or switches protocols and has the stream run as a task of its own.
 ///
@@ -74,9 +75,19 @@ fn open(services: &Services, request: &Request) -> Result<(HeaderValue, Outcome)
             count("too_many");
             return Ok((accept, Outcome::Close(Close::TooMany)));
         }
+<<<<<<< HEAD
         Err(other) => return Err(no_place(other)),
+=======
+        Err(NoPlace::Address) => return Err(("address_full", Problem::too_many_of_address())),
+        Err(NoPlace::Full) => return Err(("full", Problem::unavailable("too many streams are open"))),
+        Err(NoPlace::Draining) => return Err(("draining", Problem::unavailable("the daemon is draining"))),
+>>>>>>> main
     };
     services.gate.admit(&identity, admission, now).map_err(refused)?;
+    // The list may have changed since the request came, and the streams that were open then be closed by now.
+    if services.edge.denies(place.address()) {
+        return Err(("denied", Problem::denied()));
+    }
     let session = Session { since, ..services.gate.session(&identity, now) };
     count("accepted");
     Ok((accept, Outcome::Stream(Box::new(session), place)))

@@ -42,8 +42,9 @@ use pending::{Half, Pending, Waiting};
 use strata::Strata;
 use window::{Resolved, Window};
 
+use super::ahead::fetch;
 use crate::analyze::metad::Counts;
-use crate::domain::{ClaimKey, Probability, TaskKey, Timestamp};
+use crate::domain::{ClaimKey, Kind, Observation, Probability, TaskKey, Timestamp};
 
 /// The calibration of one agent. Empty until its first claim or verdict.
 #[derive(Clone, Debug, Default)]
@@ -142,6 +143,16 @@ impl Calibration {
                 state.wait(Waiting { claim, at, half: Half::Verdict(correct) }, config);
                 Joined { verdict: true, ..Joined::default() }
             }
+        }
+    }
+
+    /// See [`super::ahead`].
+    pub(crate) fn ahead(&self, observation: &Observation) {
+        if let (Kind::Claim { claim, .. } | Kind::Verdict { claim, .. }, Some(state)) = (&observation.kind, &self.0) {
+            state.pending.ahead(claim.get());
+            state.window.ahead(claim.get());
+            state.strata.ahead();
+            fetch(Some(&state.stale));
         }
     }
 

@@ -1,5 +1,7 @@
 //! Sums over the window in fixed point, so that they are exact however long it slides, and in whatever order.
 
+use crate::analyze::ahead::fetch;
+
 /// Bins of confidence, of equal width.
 pub(super) const BINS: usize = 10;
 
@@ -97,6 +99,11 @@ impl Sums {
     pub fn add(&mut self, confidence: f64, correct: bool) {
         self.bins[bin(confidence)].add(confidence, correct);
         self.fourth += fixed(miss(confidence, correct).powi(4));
+    }
+
+    /// See [`crate::analyze::ahead`].
+    pub fn ahead(&self) {
+        self.bins.iter().step_by(2).for_each(|bin| fetch(Some(&bin.confidence)));
     }
 
     /// Removes a claim that was added.
