@@ -1,17 +1,11 @@
 //! Floor 5: the HTTP side: one route table, and the listener. Handlers translate; they decide nothing.
 //!
 //! ```text
-<<<<<<< HEAD
-//! serve ─▶ router ─▶ gate ─▶ observations ─▶ intake ─▶ the heart's queue
-//!                         ├▶ reading (state, advice, calibration, metrics, probes)
-//!                         ├▶ page (the dashboard and the client library)
-//!                         └▶ upgrade ─▶ a stream, in a task of its own
-=======
 //! edge ─▶ serve ─▶ router ─▶ gate ─▶ observations ─▶ intake ─▶ the heart's queue
-//!                                ├▶ reading (state, advice, metrics, probes, page)
+//!                                ├▶ reading (state, advice, calibration, metrics, probes)
+//!                                ├▶ page (the dashboard and the client library)
 //!                                ├▶ streams (which client is it?)
 //!                                └▶ upgrade ─▶ a stream, in a task of its own
->>>>>>> main
 //! ```
 
 mod address;

@@ -15,11 +15,7 @@ use axum::routing::{any, delete, get, post};
 
 use super::problem::Problem;
 use super::services::Services;
-<<<<<<< HEAD
-use super::{observations, page, reading, upgrade};
-=======
-use super::{observations, reading, streams, upgrade};
->>>>>>> main
+use super::{observations, page, reading, streams, upgrade};
 
 /// All routes.
 pub fn router(services: Arc<Services>) -> Router {

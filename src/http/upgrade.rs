@@ -75,13 +75,7 @@ fn open(services: &Services, request: &Request) -> Result<(HeaderValue, Outcome)
             count("too_many");
             return Ok((accept, Outcome::Close(Close::TooMany)));
         }
-<<<<<<< HEAD
         Err(other) => return Err(no_place(other)),
-=======
-        Err(NoPlace::Address) => return Err(("address_full", Problem::too_many_of_address())),
-        Err(NoPlace::Full) => return Err(("full", Problem::unavailable("too many streams are open"))),
-        Err(NoPlace::Draining) => return Err(("draining", Problem::unavailable("the daemon is draining"))),
->>>>>>> main
     };
     services.gate.admit(&identity, admission, now).map_err(refused)?;
     // The list may have changed since the request came, and the streams that were open then be closed by now.
@@ -96,6 +90,7 @@ fn open(services: &Services, request: &Request) -> Result<(HeaderValue, Outcome)
 fn no_place(reason: NoPlace) -> (&'static str, Problem) {
     match reason {
         NoPlace::Subject => ("too_many", Problem::unavailable("too many streams are open for this subject")),
+        NoPlace::Address => ("address_full", Problem::too_many_of_address()),
         NoPlace::Full => ("full", Problem::unavailable("too many streams are open")),
         NoPlace::Draining => ("draining", Problem::unavailable("the daemon is draining")),
     }

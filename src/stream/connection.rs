@@ -382,12 +382,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Message::Ping => self.answer(Frame::pong()),
             Message::Subscribe { agents, max_hz } => {
                 let filters = self.streams.hub.filters();
-<<<<<<< HEAD
                 // Who only changes the rate knows the state still: a stream that was resumed stays a difference.
                 let rate_alone = agents.is_none() && self.filter.id() == filters.everybody().id();
-=======
                 let patterns = agents.as_ref().map_or(0, Vec::len);
->>>>>>> main
                 self.filter = match agents {
                     Some(patterns) => filters.of(patterns, self.streams.settings.limits.subscribe_patterns)?,
                     None => filters.everybody(),
