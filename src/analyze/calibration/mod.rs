@@ -19,6 +19,7 @@
 
 mod assess;
 mod config;
+mod curve;
 mod details;
 mod figures;
 mod pending;
@@ -32,6 +33,7 @@ mod tests;
 mod window;
 
 pub use config::Config;
+pub use curve::{Curve, Tally};
 pub use details::Details;
 pub use figures::{Decomposition, Estimate, Figures, Levels};
 pub use strata::Sensitivity;

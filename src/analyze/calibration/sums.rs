@@ -117,6 +117,11 @@ impl Sums {
         self.bins.iter().filter(|bin| bin.claims > 0)
     }
 
+    /// All bins, from the least sure to the surest.
+    pub fn every_bin(&self) -> [Bin; BINS] {
+        self.bins
+    }
+
     /// All bins together.
     pub fn all(&self) -> Bin {
         self.bins.iter().fold(Bin::default(), Bin::plus)
