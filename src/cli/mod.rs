@@ -7,7 +7,10 @@ pub mod reflect;
 pub mod replay;
 pub mod restore;
 pub mod serve;
+mod source;
 pub mod token;
+pub mod watch;
+mod words;
 
 use std::fmt;
 use std::io::Write;
@@ -39,6 +42,8 @@ enum Command {
     Reflect(reflect::Args),
     /// Send a recording to a running daemon
     Replay(replay::Args),
+    /// Watch a running daemon: a dashboard in the terminal, or its frames as lines
+    Watch(watch::Args),
     /// Look through the stored states, and put one back
     Restore(restore::Args),
     /// Print the effective configuration, or what is wrong with it
@@ -95,6 +100,7 @@ pub fn run() -> Result<(), Failure> {
         Command::Analyze(args) => analyze::run(&args, env, &mut out),
         Command::Reflect(args) => reflect::run(&args, env, &mut out),
         Command::Replay(args) => replay::run(&args),
+        Command::Watch(args) => watch::run(&args, &env, &mut out),
         Command::Restore(args) => restore::run(&args, env, &mut out, clock::now()),
         Command::CheckConfig(args) => {
             let toml = check_config::run(&args, env).map_err(Failure::usage)?;

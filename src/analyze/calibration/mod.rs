@@ -19,6 +19,7 @@
 
 mod assess;
 mod config;
+mod curves;
 mod details;
 mod figures;
 mod pending;
@@ -32,6 +33,7 @@ mod tests;
 mod window;
 
 pub use config::Config;
+pub use curves::{Curves, Reliability, RocPoint};
 pub use details::Details;
 pub use figures::{Decomposition, Estimate, Figures, Levels};
 pub use strata::Sensitivity;
@@ -163,6 +165,12 @@ impl Calibration {
     /// The dearer figures, for a report; absent below the minimum sample.
     pub fn details(&self, config: &Config) -> Option<Details> {
         Details::of(&self.0.as_deref()?.window, config)
+    }
+
+    /// The charts of the window, for a report; absent below the minimum sample.
+    pub fn curves(&self, config: &Config) -> Option<Curves> {
+        let window = &self.0.as_deref()?.window;
+        (window.len() >= config.minimum.max(1)).then(|| Curves::of(window))
     }
 
     /// Whether [`Self::fit`] has something to do: there are claims enough, and their counts changed since the last fit.
