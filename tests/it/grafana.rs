@@ -27,7 +27,8 @@ fn queries(dashboard: &Value) -> Vec<Query> {
     let mut queries = Vec::new();
     let mut add = |panel: &Value, expr: &Value| {
         let mut expr = expr.as_str().expect("a query").to_owned();
-        for (variable, value) in [("$job", ".+"), ("$instance", ".+"), ("$__rate_interval", "20s"), ("$__range", "1m")] {
+        for (variable, value) in [("$job", ".+"), ("$instance", ".+"), ("$__rate_interval", "20s"), ("$__range", "1m")]
+        {
             expr = expr.replace(variable, value);
         }
         assert!(!expr.contains('$'), "{expr}: an unknown variable");
@@ -83,8 +84,16 @@ fn panels_are_complete_and_do_not_lie_on_each_other() {
         }
     }
     for wanted in [
-        "Error budget: continuity", "Analysis latency", "Skew", "Drops against traffic", "Connections by pod", "Breakers",
-        "Leader changes", "Observations", "Open insights by kind", "Age of keys",
+        "Error budget: continuity",
+        "Analysis latency",
+        "Skew",
+        "Drops against traffic",
+        "Connections by pod",
+        "Breakers",
+        "Leader changes",
+        "Observations",
+        "Open insights by kind",
+        "Age of keys",
     ] {
         assert!(dashboard["panels"].as_array().unwrap().iter().any(|panel| panel["title"] == wanted), "{wanted}");
     }
@@ -102,7 +111,8 @@ async fn promtool_reads_every_query() {
     // JSON is YAML.
     std::fs::write(file.path(), json!({"groups": [{"name": "dashboard", "rules": rules}]}).to_string()).unwrap();
     let mut promtool = Command::new("promtool");
-    let output = within("promtool", promtool.args(["check", "rules"]).arg(file.path()).output()).await.expect("promtool runs");
+    let output =
+        within("promtool", promtool.args(["check", "rules"]).arg(file.path()).output()).await.expect("promtool runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -112,11 +122,8 @@ async fn every_panel_shows_something_of_a_live_daemon() {
     let daemon = Daemon::start(&[("redis__url", &redis.url())]).await;
     let queries = queries(&dashboard());
     let text = daemon.metrics().await;
-    let exported: BTreeSet<&str> = text
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split(['{', ' ']).next())
-        .collect();
+    let exported: BTreeSet<&str> =
+        text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split(['{', ' ']).next()).collect();
     for query in &queries {
         for name in selected(&query.expr) {
             assert!(exported.contains(name.as_str()), "{}: {name} is not exported", query.panel);
@@ -146,7 +153,8 @@ async fn every_panel_shows_something_of_a_live_daemon() {
 
 /// Something of each kind that is counted.
 async fn happen(daemon: &Daemon) {
-    let step = |n: usize| json!({"agent": "a", "kind": "message", "role": "agent", "text": "same", "session": "s", "x": n});
+    let step =
+        |n: usize| json!({"agent": "a", "kind": "message", "role": "agent", "text": "same", "session": "s", "x": n});
     let mut some: Vec<Value> = (0..4).map(step).collect();
     some.push(json!({"agent": "a", "kind": "nonsense"}));
     daemon.observe(&Value::Array(some)).await;
@@ -166,7 +174,9 @@ fn prometheus(folder: &Path, port: u16, daemon: &Daemon) -> tokio::process::Chil
     let file = folder.join("prometheus.yml");
     std::fs::write(&file, config.to_string()).unwrap();
     let mut command = Command::new("prometheus");
-    command.arg(format!("--config.file={}", file.display())).arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
+    command
+        .arg(format!("--config.file={}", file.display()))
+        .arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
     command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     command.spawn().expect("prometheus runs")

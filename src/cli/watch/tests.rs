@@ -39,7 +39,8 @@ fn state() -> Value {
 
 fn picture(state: Value) -> Picture {
     let mut picture = Picture::default();
-    let frame = json!({"type": "state", "epoch": 3, "beat": 1201, "ts_ns": 1_763_942_048_000_000_000u64, "state": state});
+    let frame =
+        json!({"type": "state", "epoch": 3, "beat": 1201, "ts_ns": 1_763_942_048_000_000_000u64, "state": state});
     picture.take(&serde_json::from_value(frame).unwrap());
     picture
 }
@@ -81,7 +82,11 @@ impl Screen {
         let terminal = self.terminal();
         let buffer = terminal.backend().buffer();
         let width = usize::from(buffer.area.width);
-        buffer.content.chunks(width).map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>()).collect()
+        buffer
+            .content
+            .chunks(width)
+            .map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>())
+            .collect()
     }
 
     /// The first line that holds a text.
@@ -120,7 +125,8 @@ fn all_that_matters_is_on_80_by_24() {
     assert!(screen.line("!! airline-5").0 < screen.line("! planner-1").0);
     assert!(screen.line("! planner-1").0 < screen.line("idler").0);
     screen.size = (200, 40);
-    for text in ["m-ratio", "action result repeat ×4", "by 17 points surer than it is right over 311 claims (10 to 24)"] {
+    for text in ["m-ratio", "action result repeat ×4", "by 17 points surer than it is right over 311 claims (10 to 24)"]
+    {
         screen.line(text);
     }
 }
@@ -185,7 +191,8 @@ fn the_cursor_stays_with_its_agent_when_the_order_changes() {
 #[test]
 fn why_there_is_no_picture_is_said() {
     let mut screen = Screen::new(state());
-    screen.status = Status::Waiting { why: "the daemon restarts (1012)".into(), left: std::time::Duration::from_millis(2100) };
+    screen.status =
+        Status::Waiting { why: "the daemon restarts (1012)".into(), left: std::time::Duration::from_millis(2100) };
     screen.line("○ cut off, next try in 3 s");
     screen.line(" the daemon restarts (1012)");
     screen.status = Status::Live { quiet: std::time::Duration::from_secs(7), late: true };
@@ -238,8 +245,19 @@ fn anything() -> impl Strategy<Value = Value> {
     ];
     leaf.prop_recursive(3, 24, 6, |inner| {
         let keys = prop_oneof![
-            Just("agents"), Just("insights"), Just("heart"), Just("skew_ms"), Just("calibration"), Just("bias"),
-            Just("evidence"), Just("observations"), Just("since"), Just("cluster"), Just("load"), Just("agent"), Just("kind"),
+            Just("agents"),
+            Just("insights"),
+            Just("heart"),
+            Just("skew_ms"),
+            Just("calibration"),
+            Just("bias"),
+            Just("evidence"),
+            Just("observations"),
+            Just("since"),
+            Just("cluster"),
+            Just("load"),
+            Just("agent"),
+            Just("kind"),
         ];
         prop::collection::btree_map(keys.prop_map(str::to_owned), inner, 0..6)
             .prop_map(|map| Value::Object(map.into_iter().collect()))

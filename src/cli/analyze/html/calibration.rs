@@ -14,7 +14,7 @@ use crate::domain::AgentId;
 /// Agents whose charts are drawn; of more, the number is told.
 const SHOWN: usize = 48;
 
-const PLOT: Plot = Plot { x: 46.0, y: 10.0, size: 220.0 };
+const PLOT: Plot = Plot { x: 52.0, y: 10.0, size: 220.0 };
 /// Height of the histogram under the reliability diagram.
 const HISTOGRAM: f64 = 34.0;
 

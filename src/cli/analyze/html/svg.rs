@@ -55,7 +55,7 @@ impl Plot {
             );
         }
         let low = At(y + size + 30.0);
-        let turned = format!("translate({} {}) rotate(-90)", At(x - 32.0), At(y + size / 2.0));
+        let turned = format!("translate({} {}) rotate(-90)", At(x - 38.0), At(y + size / 2.0));
         axes + &format!(
             "<text class=\"axis\" x=\"{middle}\" y=\"{low}\" text-anchor=\"middle\">{across}</text>\
              <text class=\"axis\" transform=\"{turned}\" text-anchor=\"middle\">{up}</text>"

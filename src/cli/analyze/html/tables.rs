@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::svg::At;
 use super::text::{Clock, Escaped};
 use crate::cli::analyze::report::{Rejected, Report};
-use crate::cli::words::{evidence, grouped, lasted, millis, remedy, spaced};
+use crate::cli::words::{evidence, grouped, lasted, millis, percent, remedy, spaced};
 use crate::domain::AgentId;
 
 /// Rows of a table of findings; of more, the number is told.
@@ -74,36 +74,42 @@ pub fn agents(page: &mut String, report: &Report) {
         |agent: &AgentId| report.drawn.insights.iter().filter(|told| told.agent.as_ref() == Some(agent)).count();
     let mut all: Vec<_> = report.agents.iter().map(|(agent, figures)| (agent, figures, insights(agent))).collect();
     all.sort_by_key(|(.., count)| *count == 0);
-    begin(
-        page,
-        "Agents",
-        &[
-            "agent",
-            "status",
-            "advice",
-            "#observations",
-            "activity",
-            "#claims",
-            "#Brier",
-            "#ECE",
-            "#bias",
-            "#AUROC",
-            "#M-ratio",
-            "#failed",
-            "#median",
-            "#p95",
-            "#loops",
-            "#insights",
-        ],
-    );
-    for (agent, figures, count) in all {
-        row(page, report, agent, figures, count);
+    let rows: Vec<_> = all.iter().map(|(_, figures, count)| cells(figures, *count)).collect();
+    // A column in which nobody has anything is left out.
+    let shown: Vec<usize> = (0..FIGURES.len()).filter(|i| rows.iter().any(|row| row[*i].is_some())).collect();
+    let mut heads = vec!["agent", "status", "advice", "#observations", "activity"];
+    heads.extend(shown.iter().map(|i| FIGURES[*i]));
+    begin(page, "Agents", &heads);
+    for ((agent, figures, _), cells) in all.iter().zip(&rows) {
+        row(page, report, agent, figures);
+        for i in &shown {
+            let _ = write!(page, "<td class=\"number\">{}</td>", cells[*i].as_deref().unwrap_or_default());
+        }
+        page.push_str("</tr>\n");
     }
     end(page, 0);
 }
 
-fn row(page: &mut String, report: &Report, agent: &AgentId, figures: &Map<String, Value>, insights: usize) {
-    let word = |name: &str| figures.get(name).and_then(Value::as_str).unwrap_or("–");
+/// Columns of the table of agents, where anybody has such a figure.
+const FIGURES: [&str; 15] = [
+    "#claims",
+    "#Brier",
+    "#ECE",
+    "#bias",
+    "#AUROC",
+    "#M-ratio",
+    "#failed",
+    "#median",
+    "#p95",
+    "#p99",
+    "#tokens",
+    "#cost",
+    "#done",
+    "#loops",
+    "#insights",
+];
+
+fn cells(figures: &Map<String, Value>, insights: usize) -> [Option<String>; FIGURES.len()] {
     let figure = |group: &str, name: &str| figures.get(group)?.get(name)?.as_f64();
     let fraction = |name: &str| figure("calibration", name).map(|value| format!("{value:.2}"));
     let count = |group: &str, name: &str| figures.get(group)?.get(name)?.as_u64();
@@ -112,7 +118,32 @@ fn row(page: &mut String, report: &Report, agent: &AgentId, figures: &Map<String
         let failed = count("load", "failed").unwrap_or(0);
         format!("{} of {}", grouped(failed), grouped(results))
     });
+    let tokens = match (count("load", "input_tokens"), count("load", "output_tokens")) {
+        (None, None) => None,
+        (input, output) => Some(grouped(input.unwrap_or(0) + output.unwrap_or(0))),
+    };
     let loops = figures.get("stuck").and_then(Value::as_array).map_or(0, Vec::len);
+    [
+        count("calibration", "n").filter(|n| *n > 0).map(grouped),
+        fraction("brier"),
+        fraction("ece"),
+        figure("calibration", "bias").map(|bias| format!("{bias:+.2}")),
+        fraction("auroc2"),
+        fraction("m_ratio"),
+        failed,
+        time("p50_ms"),
+        time("p95_ms"),
+        time("p99_ms"),
+        tokens,
+        figure("load", "cost").map(|cost| format!("{cost:.2}")),
+        figure("progress", "fraction").map(percent),
+        (loops > 0).then(|| grouped(loops as u64)),
+        (insights > 0).then(|| grouped(insights as u64)),
+    ]
+}
+
+fn row(page: &mut String, report: &Report, agent: &AgentId, figures: &Map<String, Value>) {
+    let word = |name: &str| figures.get(name).and_then(Value::as_str).unwrap_or("–");
     let name = Escaped(agent.as_str());
     let linked = report.drawn.curves.contains_key(agent);
     let shown = if linked { format!("<a href=\"#calibration-{name}\">{name}</a>") } else { name.to_string() };
@@ -126,23 +157,6 @@ fn row(page: &mut String, report: &Report, agent: &AgentId, figures: &Map<String
         grouped(figures.get("observations").and_then(Value::as_u64).unwrap_or(0)),
         spark(report, agent),
     );
-    let cells = [
-        count("calibration", "n").filter(|n| *n > 0).map(grouped),
-        fraction("brier"),
-        fraction("ece"),
-        figure("calibration", "bias").map(|bias| format!("{bias:+.2}")),
-        fraction("auroc2"),
-        fraction("m_ratio"),
-        failed,
-        time("p50_ms"),
-        time("p95_ms"),
-        (loops > 0).then(|| grouped(loops as u64)),
-        (insights > 0).then(|| grouped(insights as u64)),
-    ];
-    for cell in cells {
-        let _ = write!(page, "<td class=\"number\">{}</td>", cell.unwrap_or_default());
-    }
-    page.push_str("</tr>\n");
 }
 
 /// When the agent was active, over the recording's time.

@@ -69,7 +69,7 @@ pub fn write(page: &mut String, report: &Report, clock: &Clock) {
         let _ = write!(page, "<span class=\"chip {severity}\"></span> {severity} ");
     }
     page.push_str(
-        "<span class=\"chip activity\"></span> activity of the agent. A bar with an open end was open at the end.",
+        "<span class=\"chip activity\"></span> activity of the agent. A bar with a tip was still open at the end.",
     );
     if hidden > 0 {
         let _ = write!(page, " {} more agents are in the table below.", grouped(hidden as u64));
@@ -117,15 +117,23 @@ fn bar(drawn: &mut String, scale: &Scale<'_>, clock: &Clock, told: &Told, y: f64
     let title = format!("{kind}, {}, from {} {how_long}: {words}", told.severity, clock.short(told.since));
     let _ = write!(
         drawn,
-        "<g class=\"{}{}\"><title>{}</title><rect class=\"bar\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"3\"/>",
+        "<g class=\"{}\"><title>{}</title><rect class=\"bar\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"3\"/>",
         told.severity,
-        if open { " open" } else { "" },
         Escaped(&title),
         At(from),
         At(y),
         At(width),
         At(ROW - 3.0),
     );
+    if open {
+        let (tip, middle, low) = (At(from + width + 5.0), At(y + (ROW - 3.0) / 2.0), At(y + ROW - 3.0));
+        let _ = write!(
+            drawn,
+            "<path class=\"bar\" d=\"M{} {}L{tip} {middle}L{0} {low}Z\"/>",
+            At(from + width - 1.0),
+            At(y)
+        );
+    }
     // Beside the bar where it does not fit in it: before it, where the plot ends.
     let room = kind.chars().count() as f64 * 6.4 + 8.0;
     let (x, anchor, class) = if room < width {

@@ -106,7 +106,7 @@ fn summary(name: &str, agent: &Value, picture: &Picture, theme: Theme) -> Line<'
         Span::styled(format!("   {}", grouped(agent["observations"].as_u64().unwrap_or(0))), theme.style(Role::Strong)),
         Span::styled(" observations   ", quiet),
         Span::raw(format!("{:.1}/s ", picture.rate(name))),
-        Span::styled(spark(counts), quiet),
+        Span::styled(spark(counts, 0.0).trim_start().to_owned(), quiet),
     ])
 }
 

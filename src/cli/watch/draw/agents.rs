@@ -52,7 +52,7 @@ const COLUMNS: [Column; 15] = [
         left: true,
         cell: |row, picture| {
             let counts = picture.activity(row.name, 8);
-            (spark(counts.into_iter().map(f64::from)), Role::Quiet)
+            (spark(counts.into_iter().map(f64::from), 0.0), Role::Quiet)
         },
     },
     right("claims", 6, 96, None, |row, _| count(row.figure("/calibration/n"))),

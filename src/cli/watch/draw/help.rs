@@ -12,7 +12,7 @@ const KEYS: [(&str, &str); 9] = [
     ("↑ ↓  j k  PgUp PgDn  g G", "move"),
     ("Tab", "from agents to insights and back"),
     ("Enter", "one agent in detail; Esc goes back"),
-    ("/", "filter by name, status or advice; planner-* matches names"),
+    ("/", "filter by name, status, advice; plan-* by name"),
     ("s  S", "sort by the next, the previous column"),
     ("r", "turn the order round"),
     ("Space", "hold the picture still; the stream goes on"),

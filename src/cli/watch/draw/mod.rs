@@ -144,9 +144,9 @@ fn under(frame: &mut Frame<'_>, area: Rect, heading: Line<'static>, theme: Theme
     inner
 }
 
-/// Blocks of height for numbers, the largest the highest; a blank for zero.
-fn spark(values: impl Iterator<Item = f64> + Clone) -> String {
-    let largest = values.clone().fold(0.0, f64::max);
+/// Blocks of height for numbers, the largest the highest unless it is less than `least`; a blank for zero.
+fn spark(values: impl Iterator<Item = f64> + Clone, least: f64) -> String {
+    let largest = values.clone().fold(least, f64::max);
     let block = |value: f64| match value {
         value if value <= 0.0 || largest <= 0.0 => ' ',
         value => ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][((value / largest * 8.0).ceil() as usize).clamp(1, 8) - 1],
@@ -175,8 +175,9 @@ mod tests {
 
     #[test]
     fn sparks_and_texts_fit() {
-        assert_eq!(spark([0.0, 1.0, 4.0, 8.0].into_iter()), " ▁▄█");
-        assert_eq!(spark([0.0, 0.0].into_iter()), "  ");
+        assert_eq!(spark([0.0, 1.0, 4.0, 8.0].into_iter(), 0.0), " ▁▄█");
+        assert_eq!(spark([0.0, 0.0].into_iter(), 0.0), "  ");
+        assert_eq!(spark([0.1, 0.3].into_iter(), 8.0), "▁▁");
         assert_eq!(
             (fitted("abc", 5), fitted("abcdef", 4), fitted("a", 0)),
             ("abc  ".into(), "abc…".into(), String::new())

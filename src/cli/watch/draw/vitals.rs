@@ -56,12 +56,14 @@ fn heart(scene: &Scene<'_>) -> Line<'static> {
     let (interval, skew, continuity) = (figure("interval_ms"), figure("skew_ms"), figure("continuity"));
     let late = skew.zip(interval).is_some_and(|(skew, interval)| skew > interval);
     let skews = scene.picture.skews();
+    // What is small beside the interval is noise.
+    let notable = interval.unwrap_or(0.0) / 10.0;
     let skip = skews.len().saturating_sub(10);
     Figures::of(scene.theme, "heart")
         .add(Role::Strong, continuity.map(percent), "on time")
-        .add(when(late, Role::Warning), skew.map(millis), &format!("late {}", spark(skews.skip(skip))))
+        .add(when(late, Role::Warning), skew.map(millis), &format!("late {}", spark(skews.skip(skip), notable)))
         .add(Role::Strong, whole(figure("missed")), "missed")
-        .add(Role::Quiet, interval.map(|ms| format!("a beat every {ms} ms")), "")
+        .add(Role::Quiet, interval.map(|ms| format!("every {ms} ms")), "")
         .line()
 }
 
@@ -81,11 +83,14 @@ fn store(scene: &Scene<'_>) -> Line<'static> {
     let word = |path: &str| scene.picture.word(path).map(spaced);
     let breaker = word("/store/breaker");
     let open = breaker.as_deref().is_some_and(|breaker| breaker != "closed");
-    let lag = scene.picture.figure("/store/lag_beats").filter(|lag| *lag > 0.0);
+    // Without a store, nothing is behind it.
+    let stored = open || scene.picture.word("/store/mode") != Some("memory");
+    let lag = scene.picture.figure("/store/lag_beats").filter(|lag| *lag > 0.0 && stored);
     let cluster = word("/cluster/status");
     let mut figures = Figures::of(scene.theme, "store")
         .add(when(open, Role::Warning), word("/store/mode"), "")
         .add(Role::Warning, breaker.filter(|_| open), "breaker")
+        .add(Role::Quiet, (!stored).then(|| "nothing outlives the daemon".to_owned()), "")
         .add(when(lag.is_some_and(|lag| lag > 50.0), Role::Warning), whole(lag), "beats behind");
     if let Some(status) = cluster {
         let role = if status == "degraded" { Role::Warning } else { Role::Good };
