@@ -8,19 +8,17 @@ use std::time::Duration;
 use flate2::bufread::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Bytes that are read at a time.
-const CHUNK: usize = 1 << 18;
-
-/// Opens a recording, `-` for the standard input. What begins like gzip (RFC 1952) is unpacked.
+/// Opens a recording, `-` for the standard input, to be read in chunks of so many bytes: the bar moves by these. What
+/// begins like gzip (RFC 1952) is unpacked.
 ///
 /// # Errors
 /// When it cannot be opened, or its beginning cannot be read.
-pub fn open(path: &Path, bar: &ProgressBar) -> io::Result<BufReader<Box<dyn Read>>> {
+pub fn open(path: &Path, bar: &ProgressBar, chunk: usize) -> io::Result<BufReader<Box<dyn Read>>> {
     let file: Box<dyn Read> = if path.as_os_str() == "-" { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
-    let mut file = BufReader::with_capacity(CHUNK, bar.wrap_read(file));
+    let mut file = BufReader::with_capacity(chunk, bar.wrap_read(file));
     let packed = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     let plain: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    Ok(BufReader::with_capacity(CHUNK, plain))
+    Ok(BufReader::with_capacity(chunk, plain))
 }
 
 /// A bar on the standard error when that is a terminal, else none: how far these files are read, how many `things` that
@@ -68,9 +66,9 @@ mod tests {
             let path = folder.path().join("recording");
             std::fs::write(&path, content).unwrap();
             let mut read = String::new();
-            open(&path, &ProgressBar::hidden()).unwrap().read_to_string(&mut read).unwrap();
+            open(&path, &ProgressBar::hidden(), 512).unwrap().read_to_string(&mut read).unwrap();
             assert_eq!(read, text);
         }
-        assert!(open(Path::new("/no/such/file"), &ProgressBar::hidden()).is_err());
+        assert!(open(Path::new("/no/such/file"), &ProgressBar::hidden(), 512).is_err());
     }
 }

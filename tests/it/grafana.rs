@@ -119,7 +119,7 @@ async fn promtool_reads_every_query() {
 #[tokio::test]
 async fn every_panel_shows_something_of_a_live_daemon() {
     let redis = Redis::start().await;
-    let daemon = Daemon::start(&[("redis__url", &redis.url())]).await;
+    let daemon = Daemon::start(&[("redis__url", &redis.url()), ("stream__ping_interval", "10m")]).await;
     let queries = queries(&dashboard());
     let text = daemon.metrics().await;
     let exported: BTreeSet<&str> =

@@ -100,6 +100,8 @@ pub fn run(args: &Args, env: impl IntoIterator<Item = (String, String)>, out: &m
     if hit.is_empty() { Ok(()) } else { Err(Failure::run(format!("insights were opened: {}", hit.join(", ")))) }
 }
 
+/// Bytes that are read at a time.
+const CHUNK: usize = 1 << 18;
 /// Observations between two messages of the bar.
 const SHOW_EVERY: usize = 1000;
 
@@ -128,7 +130,7 @@ struct Merged<'a>(Vec<(&'a Path, Lines)>);
 impl<'a> Merged<'a> {
     fn open(files: &'a [PathBuf], progress: &ProgressBar) -> Result<Self, Failure> {
         let open = |path: &'a PathBuf| {
-            let source = source::open(path, progress).map_err(|error| unreadable(path, &error))?;
+            let source = source::open(path, progress, CHUNK).map_err(|error| unreadable(path, &error))?;
             Ok((path.as_path(), Recording::new(source).peekable()))
         };
         files.iter().map(open).collect::<Result<_, _>>().map(Self)

@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let client = Client::new(&args.url, args.token.clone()).map_err(Failure::usage)?;
     let unreadable = |error: io::Error| Failure::usage(format!("{} cannot be read: {error}", args.file.display()));
     let (bar, began) = (source::bar(std::slice::from_ref(&args.file), "observations"), Instant::now());
-    let recording = Recording::new(source::open(&args.file, &bar).map_err(unreadable)?);
+    let recording = Recording::new(source::open(&args.file, &bar, CHUNK).map_err(unreadable)?);
     let sent = runtime()?.block_on(send(args, &client, recording, &bar));
     bar.finish_and_clear();
     let summary = sent.map_err(Failure::run)?;
@@ -108,6 +108,8 @@ enum SendError {
     Read(#[from] io::Error),
 }
 
+/// Bytes that are read at a time: few, since reading waits for the recorded times, and the bar shows how far it has come.
+const CHUNK: usize = 1 << 12;
 /// Native observations in one request, at most.
 const BATCH: usize = 1000;
 

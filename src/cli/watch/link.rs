@@ -183,6 +183,7 @@ impl Link {
         match tokio::time::timeout(PATIENCE, connecting).await {
             Ok(Ok((socket, _))) => Ok(socket),
             Ok(Err(tungstenite::Error::Http(response))) => Err(Failed::Refused(refusal(&response))),
+            Ok(Err(tungstenite::Error::Io(error))) => Err(Failed::Away(error.to_string())),
             Ok(Err(error)) => Err(Failed::Away(error.to_string())),
             Err(_) => Err(Failed::Away("no answer in time".to_owned())),
         }
@@ -190,7 +191,7 @@ impl Link {
 
     /// Passes on what comes until the stream ends: why; `None` when nobody listens any more.
     async fn follow(&mut self, mut socket: Socket, news: &Sender<News>) -> Option<Verdict> {
-        let mut talk = Talk { greeted: false, afresh: false, heard: Instant::now() };
+        let mut talk = Talk { greeted: false, afresh: false, fastest: None, heard: Instant::now() };
         let mut ticks = tokio::time::interval_at(Instant::now() + PING, PING);
         loop {
             let outcome = tokio::select! {
@@ -236,10 +237,10 @@ impl Link {
         let mut remark = None;
         match &frame {
             Frame::Hello { max_hz, resume } => {
-                self.opened = true;
+                (self.opened, talk.fastest) = (true, *max_hz);
                 self.ticket = resume.as_deref().filter(|ticket| !ticket.is_empty()).map(Secret::new);
                 if !std::mem::replace(&mut talk.greeted, true) && self.subscribes() {
-                    send(socket, self.subscription(*max_hz)).await?;
+                    send(socket, self.subscription(talk.fastest)).await?;
                 }
             }
             Frame::State { at, .. } => {
@@ -249,7 +250,7 @@ impl Link {
                 if self.position != Some(Position { epoch: at.epoch, beat: *base }) {
                     // What it applies to was not told: the whole state is asked for, once.
                     if !std::mem::replace(&mut talk.afresh, true) {
-                        send(socket, self.subscription(None)).await?;
+                        send(socket, self.subscription(talk.fastest)).await?;
                     }
                     return Ok(());
                 }
@@ -303,6 +304,8 @@ impl Link {
 /// What is known of one connection.
 struct Talk {
     greeted: bool,
+    /// Frames a second that the daemon allows.
+    fastest: Option<f64>,
     /// Whether the whole state was asked for and has not come yet.
     afresh: bool,
     heard: Instant,

@@ -98,7 +98,11 @@ fn top(scene: &Scene<'_>, width: u16) -> Line<'static> {
     };
     let left = format!(" consciousness-system  {shown}");
     let position = picture.position;
-    let beat = if picture.is_known() { format!("beat {}:{}  ", position.epoch, position.beat) } else { String::new() };
+    let live = matches!(status, Status::Live { late: false, .. });
+    let beat = match live && picture.is_known() {
+        true => format!("beat {}:{}  ", position.epoch, position.beat),
+        false => String::new(),
+    };
     let right = format!("{beat}{mark} {told} ");
     let gap = usize::from(width).saturating_sub(left.chars().count() + right.chars().count()).max(1);
     Line::from(vec![Span::raw(left), Span::raw(" ".repeat(gap)), Span::raw(right)]).style(style(Role::Bar))
