@@ -1,43 +1,41 @@
 //! Floor 6: composition. Puts the rooms together, spawns all tasks, and ends them in order.
 
 mod heart;
+mod manager;
+mod reload;
 mod series;
 mod signals;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use reload::Reload;
 pub use signals::{Signals, Wish};
 
 use self::heart::{Beating, HeartPulse};
+use self::reload::Reloader;
 use crate::auth::{Authenticator, Keys, KeysError, ReplayGuard, Tickets};
 use crate::config::{Config, Shutdown};
 use crate::engine::{Document, Engine};
-use crate::http::{self, Gate, Parts, Readiness, Services};
+use crate::http::{self, Gate, Parts, Pulse as _, Readiness, Services};
 use crate::ingest::queue;
 use crate::sanitize::PublicBeat;
 use crate::store::{self, Loaded, Store};
 use crate::stream::Hub;
-use crate::telemetry::{Logs, Metrics};
+use crate::telemetry::{COMMIT, Logs, Metrics};
 use crate::{clock, heartbeat, link};
 
 /// Beats between the heart and the hub; beyond that the heart merges them.
 const BEATS_AHEAD: usize = 16;
 /// Names of changed agents and insights kept to tell streams the difference to an earlier beat.
 const HISTORY: usize = 262_144;
-/// How often the ages of keys are told anew.
-const KEY_AGES: Duration = Duration::from_secs(15);
-
-/// Reads the configuration and the keys again, or says what is wrong with them.
-pub type Reload = Box<dyn Fn() -> Result<(Config, Keys), String> + Send>;
 
 /// Why the daemon cannot run, or not go on.
 #[derive(Debug, thiserror::Error)]
@@ -66,17 +64,15 @@ pub struct App {
     server: http::Config,
     services: Arc<Services>,
     readiness: Arc<Readiness>,
-    authenticator: Arc<Authenticator>,
     hub: Arc<Hub>,
     beats: mpsc::Receiver<PublicBeat>,
     beating: Beating,
-    metrics: Metrics,
+    pulse: Arc<HeartPulse>,
     store: Store,
     inlet: store::Inlet,
     /// One task for each connection and each stream.
     connections: TaskTracker,
-    logs: Logs,
-    reload: Reload,
+    reloader: Reloader,
 }
 
 impl App {
@@ -92,8 +88,7 @@ impl App {
         reload: Reload,
     ) -> Result<Self, Error> {
         let metrics = Metrics::new()?;
-        let commit = option_env!("CONSCIOUSNESS_COMMIT").unwrap_or("unknown");
-        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1);
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), COMMIT]).set(1);
         metrics.leader.set(1);
         series::declare(&metrics);
         if config.redis.url.is_empty() {
@@ -115,6 +110,7 @@ impl App {
         let readiness = Arc::new(Readiness::default());
         let connections = TaskTracker::new();
         let (pulse, wiring) = heartbeat::PulseWatch::new(Instant::now(), config.heart.interval);
+        let pulse = Arc::new(HeartPulse::new(pulse, config.heart.interval));
         let services = Services::new(Parts {
             config: config.server.clone(),
             limits: config.limits.clone(),
@@ -123,7 +119,7 @@ impl App {
             hub: Arc::clone(&hub),
             gate: Arc::new(gate),
             queue,
-            pulse: Arc::new(HeartPulse::new(pulse, config.heart.interval)),
+            pulse: Arc::clone(&pulse) as Arc<dyn http::Pulse>,
             readiness: Arc::clone(&readiness),
             metrics: metrics.clone(),
             clock: Arc::new(clock::now),
@@ -139,6 +135,7 @@ impl App {
             }
             None => Engine::new(config.engine(), epoch),
         };
+        let reloader = Reloader::new(reload, config.clone(), authenticator, logs, metrics.clone());
         let (handoff, inlet) = store.handoff(config.heart.interval);
         let (facts, metered) = (store.facts(), metrics.clone());
         let beating =
@@ -149,16 +146,14 @@ impl App {
             server: config.server,
             services,
             readiness,
-            authenticator,
             hub,
             beats,
             beating,
-            metrics,
+            pulse,
             store,
             inlet,
             connections,
-            logs,
-            reload,
+            reloader,
         })
     }
 
@@ -182,14 +177,16 @@ impl App {
             hub,
             beats,
             beating,
+            pulse,
             connections,
             readiness,
             store,
             inlet,
-            ..
+            mut reloader,
         } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
         let registry = Arc::clone(&services.streams().registry);
+        let fan_out: Vec<_> = services.streams().fanout.loops(&hub).collect();
         let (stop_heart, stopped) = std_mpsc::channel();
         let (heart_ended, mut ended) = oneshot::channel();
         let heart = thread::Builder::new().name("heart".into()).spawn(move || {
@@ -204,33 +201,42 @@ impl App {
         let feeding = Arc::clone(&hub);
         let fed = tasks.spawn(async move { feeding.run(beats, CancellationToken::new()).await });
         let writing = tasks.spawn(store.run(inlet));
+        for telling in fan_out {
+            tasks.spawn(closing.clone().run_until_cancelled_owned(telling));
+        }
         let (router, accepting, served) = (http::router(services), closing.clone(), connections.clone());
         tasks.spawn(async move { http::serve(listener, router, &server, accepting, &served).await });
-        tasks.spawn(
-            closing
-                .clone()
-                .run_until_cancelled_owned(tell_key_ages(Arc::clone(&self.authenticator), self.metrics.clone())),
-        );
+        if let Some(pace) = manager::watchdog() {
+            let watching = manager::watch(pace, move || pulse.has_stopped(), manager::alive);
+            tasks.spawn(closing.clone().run_until_cancelled_owned(watching));
+        }
         let getting_ready = Arc::clone(&readiness);
         tasks.spawn(closing.clone().run_until_cancelled_owned(async move {
             // An error means that the hub is gone, and the daemon with it.
             let _ = hub.subscribe().wait_for(|news| news.serial > 0).await;
             getting_ready.set_ready();
+            manager::ready();
             tracing::info!("ready");
         }));
 
         loop {
             tokio::select! {
                 wish = signals.next() => match wish {
-                    Wish::Reload => reload(&self.reload, &self.authenticator, &self.logs),
+                    Wish::Reload => {
+                        manager::reloading();
+                        reloader.all();
+                        manager::ready();
+                    }
                     Wish::End => break,
                 },
+                never = reloader.watch() => match never {},
                 _ = &mut ended => return Err(Error::HeartStopped),
             }
         }
 
         tracing::info!(grace_ms = shutdown.grace.as_millis() as u64, "draining");
         readiness.set_draining();
+        manager::stopping();
         let last_steps = shutdown.grace / 5;
         let drain = async {
             let window = shutdown.drain.min(shutdown.grace - last_steps * 3);
@@ -262,39 +268,5 @@ impl App {
             }
         }
         Ok(())
-    }
-}
-
-/// Takes over keys and log filter from the configuration as it is now; all of it, or nothing.
-fn reload(read: &Reload, authenticator: &Authenticator, logs: &Logs) {
-    let outcome = read().and_then(|(config, keys)| {
-        logs.set_filter(&config.log.filter).map_err(|error| error.to_string())?;
-        authenticator.replace(keys);
-        Ok(())
-    });
-    match outcome {
-        Ok(()) => tracing::info!(keys = authenticator.keys().iter().count(), "reloaded"),
-        Err(problem) => tracing::error!(problem, "not reloaded: all stays as it was"),
-    }
-}
-
-async fn tell_key_ages(authenticator: Arc<Authenticator>, metrics: Metrics) {
-    let started = clock::now();
-    let mut tick = tokio::time::interval(KEY_AGES);
-    let mut told: HashSet<String> = HashSet::new();
-    loop {
-        tick.tick().await;
-        let now = clock::now();
-        let mut known = HashSet::with_capacity(told.len());
-        for key in authenticator.keys().iter() {
-            let age = now.since(key.since().unwrap_or(started));
-            metrics.auth_key_age_seconds.with_label_values(&[key.kid()]).set(age.as_secs_f64());
-            known.insert(key.kid().to_owned());
-        }
-        for gone in told.difference(&known) {
-            // An error means that it is gone already.
-            let _ = metrics.auth_key_age_seconds.remove_label_values(&[gone]);
-        }
-        told = known;
     }
 }
