@@ -10,6 +10,7 @@ pub mod replay;
 pub mod restore;
 pub mod serve;
 mod source;
+pub mod streams;
 pub mod token;
 pub mod watch;
 mod words;
@@ -51,6 +52,8 @@ enum Command {
     Watch(watch::Args),
     /// Look through the stored states, and put one back
     Restore(restore::Args),
+    /// List the open streams of a running daemon, or close one
+    Streams(streams::Args),
     /// Print the effective configuration, or what is wrong with it
     CheckConfig(check_config::Args),
     /// Ask a running daemon whether it is well: exit code 0 or 1
@@ -115,6 +118,7 @@ pub fn run() -> Result<(), Failure> {
         Command::Replay(args) => replay::run(&args),
         Command::Watch(args) => watch::run(&args, &env, &mut out),
         Command::Restore(args) => restore::run(&args, env, &mut out, clock::now()),
+        Command::Streams(args) => streams::run(&args, &mut out),
         Command::CheckConfig(args) => {
             let toml = check_config::run(&args, env).map_err(Failure::usage)?;
             print(&mut out, toml.trim_end())

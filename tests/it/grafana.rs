@@ -27,8 +27,14 @@ fn queries(dashboard: &Value) -> Vec<Query> {
     let mut queries = Vec::new();
     let mut add = |panel: &Value, expr: &Value| {
         let mut expr = expr.as_str().expect("a query").to_owned();
-        for (variable, value) in [("$job", ".+"), ("$instance", ".+"), ("$__rate_interval", "20s"), ("$__range", "1m"), ("30d:30m", "1m:1s"), (":1m]", ":1s]")]
-        {
+        for (variable, value) in [
+            ("$job", ".+"),
+            ("$instance", ".+"),
+            ("$__rate_interval", "20s"),
+            ("$__range", "1m"),
+            ("30d:30m", "1m:1s"),
+            (":1m]", ":1s]"),
+        ] {
             expr = expr.replace(variable, value);
         }
         assert!(!expr.contains('$'), "{expr}: an unknown variable");

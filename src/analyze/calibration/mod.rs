@@ -19,11 +19,12 @@
 
 mod assess;
 mod config;
-mod curves;
+mod curve;
 mod details;
 mod figures;
 mod pending;
 mod ranks;
+mod roc;
 mod saved;
 mod smooth;
 mod strata;
@@ -33,17 +34,19 @@ mod tests;
 mod window;
 
 pub use config::Config;
-pub use curves::{Curves, Reliability, RocPoint};
+pub use curve::{Curve, Tally};
 pub use details::Details;
 pub use figures::{Decomposition, Estimate, Figures, Levels};
+pub use roc::RocPoint;
 pub use strata::Sensitivity;
 
 use pending::{Half, Pending, Waiting};
 use strata::Strata;
 use window::{Resolved, Window};
 
+use super::ahead::fetch;
 use crate::analyze::metad::Counts;
-use crate::domain::{ClaimKey, Probability, TaskKey, Timestamp};
+use crate::domain::{ClaimKey, Kind, Observation, Probability, TaskKey, Timestamp};
 
 /// The calibration of one agent. Empty until its first claim or verdict.
 #[derive(Clone, Debug, Default)]
@@ -145,6 +148,16 @@ impl Calibration {
         }
     }
 
+    /// See [`super::ahead`].
+    pub(crate) fn ahead(&self, observation: &Observation) {
+        if let (Kind::Claim { claim, .. } | Kind::Verdict { claim, .. }, Some(state)) = (&observation.kind, &self.0) {
+            state.pending.ahead(claim.get());
+            state.window.ahead(claim.get());
+            state.strata.ahead();
+            fetch(Some(&state.stale));
+        }
+    }
+
     /// Lets go of what has waited too long by `now`. Claims and verdicts do so too; this is for an agent gone quiet.
     pub fn expire(&mut self, now: Timestamp, config: &Config) {
         if let Some(state) = &mut self.0 {
@@ -165,12 +178,6 @@ impl Calibration {
     /// The dearer figures, for a report; absent below the minimum sample.
     pub fn details(&self, config: &Config) -> Option<Details> {
         Details::of(&self.0.as_deref()?.window, config)
-    }
-
-    /// The charts of the window, for a report; absent below the minimum sample.
-    pub fn curves(&self, config: &Config) -> Option<Curves> {
-        let window = &self.0.as_deref()?.window;
-        (window.len() >= config.minimum.max(1)).then(|| Curves::of(window))
     }
 
     /// Whether [`Self::fit`] has something to do: there are claims enough, and their counts changed since the last fit.

@@ -1,5 +1,6 @@
 //! `analyze`: the daemon's engine on recordings, offline and at full speed.
 
+mod curves;
 mod density;
 mod extended;
 mod html;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::curves::Curves;
 use super::density::Density;
 use super::extended;
 use super::names::Names;
 use super::simulation::Found;
-use crate::analyze::calibration::Curves;
 use crate::analyze::drift::Series;
 use crate::analyze::stuck::Detection;
 use crate::domain::{AgentId, Insight, InsightKind, Severity, Timestamp};
@@ -100,8 +100,11 @@ impl Report {
             (agent.clone(), figures)
         });
         let agents = agents.collect();
+        let minimum = engine.config().calibration.minimum;
         let of_agent = |(agent, state): (&AgentId, &Arc<AgentState>)| {
-            Some((agent.clone(), state.calibration.curves(&engine.config().calibration)?))
+            let curves = Curves::of(&state.calibration)?;
+            let claims: usize = curves.reliability.iter().map(|bin| bin.claims as usize).sum();
+            (claims >= minimum).then(|| (agent.clone(), curves))
         };
         let insights: Vec<Value> = found.insights.values().map(insight).collect();
         let drawn = Drawn {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::svg::{At, Plot};
 use super::text::Escaped;
-use crate::analyze::calibration::{Curves, Reliability};
+use crate::cli::analyze::curves::{Curves, Reliability};
 use crate::cli::analyze::report::Report;
 use crate::cli::words::grouped;
 use crate::domain::AgentId;
