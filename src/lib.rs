@@ -31,6 +31,7 @@ pub mod auth;
 pub mod breaker;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod domain;
 pub mod engine;

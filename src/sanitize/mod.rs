@@ -9,10 +9,12 @@ mod state;
 #[cfg(test)]
 pub(crate) mod testing;
 mod view;
+mod wire;
 
 #[cfg(test)]
 mod tests;
 
 pub use sanitizer::Sanitizer;
 pub use state::{Everything, Position, PublicState, Select};
-pub use view::PublicBeat;
+pub use view::{PublicBeat, Standing};
+pub use wire::{Relayed, WireError};

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::filter::{Filter, Filters};
 use super::frame::{Frame, Unchanged};
 use crate::domain::{AgentId, Timestamp};
-use crate::sanitize::{Everything, Position, PublicBeat, PublicState};
+use crate::sanitize::{Everything, Position, PublicBeat, PublicState, Standing};
 
 /// How often a stream shows that the heart beats when nothing else changes.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
@@ -129,12 +129,34 @@ impl Hub {
 
     /// Applies a beat and wakes the streams if it is worth sending.
     pub fn publish(&self, beat: PublicBeat) {
+        self.take_over(beat, PublicState::apply);
+    }
+
+    /// The same with a beat that tells the whole state.
+    pub fn publish_whole(&self, beat: PublicBeat) {
+        self.take_over(beat, PublicState::replace);
+    }
+
+    /// Makes a beat although nobody tells what it changes; see [`PublicState::idle`]. Nothing before the first beat.
+    pub fn publish_idle(&self, at: Timestamp, standing: &Standing) {
+        let idle = self.state.read().as_ref().map(|current| current.state.idle(at, standing));
+        if let Some(idle) = idle {
+            self.publish(idle);
+        }
+    }
+
+    /// The whole state as one beat; `None` before the first.
+    pub fn whole_beat(&self) -> Option<PublicBeat> {
+        self.state.read().as_ref().map(|current| current.state.whole())
+    }
+
+    fn take_over(&self, beat: PublicBeat, apply: impl FnOnce(&mut PublicState, PublicBeat) -> bool) {
         let (at, changed) = {
             let mut guard = self.state.write();
             let changed = match &mut *guard {
                 Some(current) => {
                     let epoch = current.state.position().epoch;
-                    let changed = current.state.apply(beat);
+                    let changed = apply(&mut current.state, beat);
                     let position = current.state.position();
                     if changed || position.epoch != epoch {
                         current.changed = position;
