@@ -14,7 +14,7 @@
 //! | --- | --- |
 //! | 6 | [`config`], [`app`], [`cli`] |
 //! | 5 | [`http`] |
-//! | 4 | [`ingest`], [`heartbeat`], [`auth`], [`store`], [`stream`] |
+//! | 4 | [`ingest`], [`heartbeat`], [`auth`], [`store`], [`stream`], [`cluster`] |
 //! | 3 | [`sanitize`] |
 //! | 2 | [`engine`] |
 //! | 1 | [`analyze`] |

@@ -1,6 +1,7 @@
 //! Floor 4: one heart among many pods.
 //!
-//! One pod at a time leads: [`Lease`] is the protocol, [`Tenure`] keeps it. What any pod accepts lies in its [`Spool`]
+//! One pod at a time leads: [`Lease`] is the protocol: pure, told the time and what Redis answered, and simulated over
+//! thousands of schedules of faults beside it. A [`Registrar`] carries its requests out, [`Tenure`] keeps it. What any pod accepts lies in its [`Spool`]
 //! until a stored state holds it; a [`Courier`] carries it through a Redis stream to the [`Reader`] of the pod that leads.
 //! A [`FrameWriter`] tells that pod's beats, sanitized, to the [`FrameReader`]s of all others.
 
