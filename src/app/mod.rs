@@ -1,6 +1,9 @@
 //! Floor 6: composition. Puts the rooms together, spawns all tasks, and ends them in order.
 
 mod heart;
+mod pod;
+mod relay;
+mod role;
 mod series;
 mod signals;
 
@@ -11,26 +14,30 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use signals::{Signals, Wish};
 
-use self::heart::{Beating, HeartPulse};
+use self::heart::{Beating, HeartPulse, Inlet, Order};
+use self::pod::{Links, Pod};
+use self::relay::{Relay, Wants};
+use self::role::{Duty, Role};
 use crate::auth::{Authenticator, Keys, KeysError, ReplayGuard, Tickets};
+use crate::cluster::{Courier, FrameReader, FrameWriter, Keeper, Lease, Registrar, Spool, Tenure, Wishes};
 use crate::config::{Config, Shutdown};
-use crate::engine::{Document, Engine};
-use crate::http::{self, Gate, Parts, Readiness, Services};
+use crate::engine::Engine;
+use crate::heartbeat::Lead;
+use crate::http::{self, Gate, Parts, Readiness, Services, Way};
 use crate::ingest::queue;
-use crate::sanitize::PublicBeat;
-use crate::store::{self, Loaded, Store};
+use crate::link::{Endpoint, Link};
+use crate::store::Store;
 use crate::stream::Hub;
 use crate::telemetry::{Logs, Metrics};
-use crate::{clock, heartbeat, link};
+use crate::{clock, cluster, heartbeat, link};
 
-/// Beats between the heart and the hub; beyond that the heart merges them.
-const BEATS_AHEAD: usize = 16;
 /// Names of changed agents and insights kept to tell streams the difference to an earlier beat.
 const HISTORY: usize = 262_144;
 /// How often the ages of keys are told anew.
@@ -68,33 +75,37 @@ pub struct App {
     readiness: Arc<Readiness>,
     authenticator: Arc<Authenticator>,
     hub: Arc<Hub>,
-    beats: mpsc::Receiver<PublicBeat>,
+    beats: mpsc::Receiver<heart::FromHeart>,
     beating: Beating,
+    orders: (std_mpsc::Sender<Order>, std_mpsc::Receiver<Order>),
     metrics: Metrics,
-    store: Store,
-    inlet: store::Inlet,
+    /// What makes it one pod among several; `None`: it is the only one.
+    company: Option<Company>,
     /// One task for each connection and each stream.
     connections: TaskTracker,
     logs: Logs,
     reload: Reload,
 }
 
+/// What makes a pod one among several.
+struct Company {
+    pod: Pod,
+    keeper: Keeper,
+    spool: Spool,
+    tenure: Tenure,
+    links: Links,
+    role: watch::Receiver<Role>,
+}
+
 impl App {
-    /// Puts the daemon together on a listener, and loads the state to go on from.
+    /// Puts the daemon together on a listener.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn build(
-        config: Config,
-        keys: Keys,
-        listener: TcpListener,
-        logs: Logs,
-        reload: Reload,
-    ) -> Result<Self, Error> {
+    pub fn build(config: Config, keys: Keys, listener: TcpListener, logs: Logs, reload: Reload) -> Result<Self, Error> {
         let metrics = Metrics::new()?;
         let commit = option_env!("CONSCIOUSNESS_COMMIT").unwrap_or("unknown");
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1);
-        metrics.leader.set(1);
         series::declare(&metrics);
         if config.redis.url.is_empty() {
             tracing::warn!("no redis.url is configured: nothing outlives the process");
@@ -109,9 +120,24 @@ impl App {
             allowed_origins: config.auth.allowed_origins.clone(),
             metrics: metrics.clone(),
         };
-        let (queue, inbox) = queue::bounded(config.limits.queue);
-        let (outbox, beats) = mpsc::channel(BEATS_AHEAD);
+        let (outbox, beats) = mpsc::channel(relay::BEATS_AHEAD);
+        let orders = std_mpsc::channel();
+        let store = Store::new(&config.redis, &config.snapshot, metrics.clone(), clock::now, rand::random())?;
+        let facts = store.facts();
         let hub = Arc::new(Hub::new(HISTORY));
+        let (way, company) = if config.redis.url.is_empty() {
+            let (queue, inbox) = queue::bounded(config.limits.queue);
+            let epoch = u64::try_from(clock::now().as_nanos() / 1_000_000_000).unwrap_or(1).max(1);
+            let engine = Engine::new(config.engine(), epoch);
+            let lead = Lead { engine, inbox: Inlet::Direct(inbox), after: Box::new(|_, _| {}) };
+            // The other end is right here.
+            let _ = orders.0.send(Order::Lead(Box::new(lead)));
+            metrics.leader.set(1);
+            (Way::Direct(queue), None)
+        } else {
+            let company = Company::new(&config, store, &hub, orders.0.clone(), &metrics)?;
+            (Way::Shared(company.spool.clone()), Some(company))
+        };
         let readiness = Arc::new(Readiness::default());
         let connections = TaskTracker::new();
         let (pulse, wiring) = heartbeat::PulseWatch::new(Instant::now(), config.heart.interval);
@@ -122,27 +148,14 @@ impl App {
             interval: config.heart.interval,
             hub: Arc::clone(&hub),
             gate: Arc::new(gate),
-            queue,
+            way,
             pulse: Arc::new(HeartPulse::new(pulse, config.heart.interval)),
             readiness: Arc::clone(&readiness),
             metrics: metrics.clone(),
             clock: Arc::new(clock::now),
             tasks: connections.clone(),
         });
-        let mut store = Store::new(&config.redis, &config.snapshot, metrics.clone(), clock::now, rand::random())?;
-        let Loaded { document, age, epoch, .. } = store.load(clock::now()).await;
-        let engine = match document {
-            Some(document) => {
-                let mut engine = Engine::restore(config.engine(), document, epoch);
-                engine.was_absent(age, config.heart.interval);
-                engine
-            }
-            None => Engine::new(config.engine(), epoch),
-        };
-        let (handoff, inlet) = store.handoff(config.heart.interval);
-        let (facts, metered) = (store.facts(), metrics.clone());
-        let beating =
-            Beating { config: config.heart, engine, inbox, outbox, wiring, metrics: metered, store: facts, handoff };
+        let beating = Beating { config: config.heart, outbox, wiring, metrics: metrics.clone(), store: facts };
         Ok(Self {
             shutdown: config.shutdown,
             listener,
@@ -153,9 +166,9 @@ impl App {
             hub,
             beats,
             beating,
+            orders,
             metrics,
-            store,
-            inlet,
+            company,
             connections,
             logs,
             reload,
@@ -168,8 +181,8 @@ impl App {
         async move { news.wait_for(|news| news.serial > 0).await.is_ok() }
     }
 
-    /// Runs until a signal asks to end, then drains: not ready; streams told and closed; listener closed and requests
-    /// answered; what is queued folded by a last beat.
+    /// Runs until a signal asks to end, then drains: not ready; leadership handed over; streams told and closed; listener
+    /// closed and requests answered; what was accepted folded by a last beat, or in Redis for another pod to fold.
     ///
     /// # Errors
     /// When the heart cannot be started, or stops by itself.
@@ -182,28 +195,34 @@ impl App {
             hub,
             beats,
             beating,
+            orders: (orders, given),
+            company,
             connections,
             readiness,
-            store,
-            inlet,
             ..
         } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
         let registry = Arc::clone(&services.streams().registry);
-        let (stop_heart, stopped) = std_mpsc::channel();
         let (heart_ended, mut ended) = oneshot::channel();
-        let heart = thread::Builder::new().name("heart".into()).spawn(move || {
-            let engine = beating.run(&stopped);
+        thread::Builder::new().name("heart".into()).spawn(move || {
+            beating.run(&given);
             // Whoever waited for it may be gone.
             let _ = heart_ended.send(());
-            engine
         })?;
 
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let feeding = Arc::clone(&hub);
-        let fed = tasks.spawn(async move { feeding.run(beats, CancellationToken::new()).await });
-        let writing = tasks.spawn(store.run(inlet));
+        let last_steps = shutdown.grace / 5;
+        let (retiring, settling) = (CancellationToken::new(), CancellationToken::new());
+        let mut spool = None;
+        let (retired, settled, shown) = match company {
+            Some(company) => {
+                spool = Some(company.spool.clone());
+                let ends = (retiring.clone(), settling.clone());
+                company.start(&hub, beats, &self.metrics, &tasks, ends, last_steps)
+            }
+            None => (tasks.spawn(async {}), tasks.spawn(async {}), tasks.spawn(relay::show(Arc::clone(&hub), beats))),
+        };
         let (router, accepting, served) = (http::router(services), closing.clone(), connections.clone());
         tasks.spawn(async move { http::serve(listener, router, &server, accepting, &served).await });
         tasks.spawn(
@@ -231,24 +250,28 @@ impl App {
 
         tracing::info!(grace_ms = shutdown.grace.as_millis() as u64, "draining");
         readiness.set_draining();
-        let last_steps = shutdown.grace / 5;
         let drain = async {
+            retiring.cancel();
             let window = shutdown.drain.min(shutdown.grace - last_steps * 3);
             registry.drain(window, last_steps, rand::random::<f64>).await;
+            let _ = retired.await;
             closing.cancel();
             // The heart goes on while requests are answered, and stops when there is nobody left to fold for.
             connections.close();
             let _ = tokio::time::timeout(last_steps, connections.wait()).await;
-            drop(stop_heart);
-            // It ends the hub's task, too: nobody is left to send beats.
-            let _ = ended.await;
-            let _ = fed.await;
-            if let (Ok(engine), Ok(store)) = (heart.join(), writing.await) {
-                // An error was logged where it happened; there is nothing more to be done.
-                let _ = store.finish(Document::of(&engine), last_steps).await;
-                return true;
+            settling.cancel();
+            if let Some(spool) = spool {
+                spool.close();
+                let settled = tokio::time::timeout(last_steps, settled).await.is_ok();
+                if !settled {
+                    tracing::error!(observations = spool.only_here(), "redis is away: what was accepted is lost");
+                }
             }
-            false
+            drop(orders);
+            // It ends the hub's task, too: nobody is left to send beats.
+            let stopped = ended.await.is_ok();
+            let _ = shown.await;
+            stopped
         };
         tokio::select! {
             drained = tokio::time::timeout(shutdown.grace, drain) => match drained {
@@ -262,6 +285,84 @@ impl App {
             }
         }
         Ok(())
+    }
+}
+
+impl Company {
+    fn new(
+        config: &Config,
+        store: Store,
+        hub: &Arc<Hub>,
+        orders: std_mpsc::Sender<Order>,
+        metrics: &Metrics,
+    ) -> Result<Self, link::Error> {
+        let (endpoint, patience) = (Endpoint::new(&config.redis)?, config.redis.response_timeout);
+        let life = config.cluster.lease;
+        let link = Link::new(endpoint.clone(), patience.min(life / 3));
+        let links: Links = Arc::new(move |more| Link::new(endpoint.clone(), patience + more));
+        let host = gethostname::gethostname();
+        let instance = config.cluster.instance(&host.to_string_lossy(), std::process::id());
+        let lease = Lease::new(cluster::Settings::of_life(life));
+        let (tenure, keeper) = Tenure::new(lease, Registrar::new(link, instance.as_str(), rand::random(), life));
+        let spool = Spool::new(rand::random::<u64>() >> 1, config.limits.queue, config.cluster.spool_bytes);
+        let (role, seen) = watch::channel(Role { duty: Duty::Starting, leader: None });
+        let pod = Pod {
+            instance,
+            engine: config.engine(),
+            interval: config.heart.interval,
+            lease: life,
+            boot_timeout: config.redis.boot_timeout,
+            links: Arc::clone(&links),
+            spool: spool.clone(),
+            tenure: tenure.clone(),
+            hub: Arc::clone(hub),
+            orders,
+            role,
+            metrics: metrics.clone(),
+            tasks: TaskTracker::new(),
+            store: Some(store),
+            time: None,
+        };
+        Ok(Self { pod, keeper, spool, tenure, links, role: seen })
+    }
+
+    /// Starts all tasks. Returns what ends when the pod has handed over, when all that was accepted is in Redis, and when
+    /// nothing is shown any more. The first two end after the tokens are cancelled.
+    fn start(
+        self,
+        hub: &Arc<Hub>,
+        heart: mpsc::Receiver<heart::FromHeart>,
+        metrics: &Metrics,
+        tasks: &TaskTracker,
+        (retiring, settling): (CancellationToken, CancellationToken),
+        last_steps: Duration,
+    ) -> (JoinHandle<()>, JoinHandle<()>, JoinHandle<()>) {
+        let Self { mut pod, keeper, spool, tenure, links, role } = self;
+        let (noticed, notices) = mpsc::channel(relay::BEATS_AHEAD);
+        let (telling, told) = mpsc::channel(relay::BEATS_AHEAD);
+        let wants = Wants::default();
+        let link = |more| links(more);
+        pod.tasks = tasks.clone();
+        tasks.spawn(keeper.run());
+        tasks.spawn(relay::read(FrameReader::new(link(FrameReader::BLOCK)), noticed, role.clone(), tenure.clone()));
+        tasks.spawn(relay::tell(FrameWriter::new(link(Duration::ZERO)), told, wants.clone(), tenure.clone()));
+        tasks.spawn(relay::ask(Wishes::new(link(Duration::ZERO)), wants.clone()));
+        let courier = Courier::new(spool, link(Duration::ZERO), metrics.clone());
+        let relay = Relay {
+            hub: Arc::clone(hub),
+            heart,
+            notices,
+            role,
+            telling,
+            wants,
+            tenure,
+            metrics: metrics.clone(),
+            synced: None,
+            held: None,
+        };
+        let retired = tasks.spawn(pod.run(retiring, last_steps));
+        let settled = tasks.spawn(courier.run(settling));
+        (retired, settled, tasks.spawn(relay.run()))
     }
 }
 

@@ -35,7 +35,7 @@ pub fn run(args: &Args, env: Vec<(String, String)>) -> Result<(), Failure> {
         let address = config.server.listen;
         let listener = http::listen(address);
         let listener = listener.map_err(|error| Failure::run(format!("cannot listen on {address}: {error}")))?;
-        let app = App::build(config, keys, listener, logs, Box::new(reload)).await.map_err(Failure::run)?;
+        let app = App::build(config, keys, listener, logs, Box::new(reload)).map_err(Failure::run)?;
         Box::pin(app.run(Signals::install().map_err(Failure::run)?)).await.map_err(Failure::run)
     })
 }

@@ -91,8 +91,7 @@ impl Courier {
             entry.arg("first").arg(origin.first).arg("lines").arg(&batch.lines[..]);
             bytes += batch.lines.len();
         }
-        let ids: Vec<String> =
-            self.link.call(bytes, async |connection| pipe.query_async(connection).await).await?;
+        let ids: Vec<String> = self.link.call(bytes, async |connection| pipe.query_async(connection).await).await?;
         for (batch, id) in batches.iter().zip(ids) {
             self.spool.sent(batch.origin.serial, id.parse().map_err(|_| Fault::Other)?);
         }

@@ -78,7 +78,6 @@ pub enum Notice {
 #[derive(Debug)]
 pub struct FrameReader {
     link: Link,
-    asking: Link,
     /// The last entry read; `None`: none yet.
     at: Option<StreamId>,
     /// Whether the stream was looked at since the link broke.
@@ -88,16 +87,13 @@ pub struct FrameReader {
 impl FrameReader {
     /// How long the stream is waited for at a time.
     pub const BLOCK: Duration = Duration::from_millis(500);
-    /// How long a wish for a whole state lasts.
-    const WISH: Duration = Duration::from_secs(2);
     const COUNT: usize = 64;
     /// Bytes from which on beats are read beside the runtime's threads.
     const LARGE: usize = 64 * 1024;
 
-    /// A reader with links of its own: one to wait for beats, whose answers may take [`Self::BLOCK`] more than others,
-    /// and one to ask for whole states.
-    pub fn new(link: Link, asking: Link) -> Self {
-        Self { link, asking, at: None, looked: false }
+    /// A reader with a link of its own, whose answers may take [`Self::BLOCK`] more than others.
+    pub fn new(link: Link) -> Self {
+        Self { link, at: None, looked: false }
     }
 
     /// Forgets where it was: it goes on with what comes next.
@@ -142,15 +138,31 @@ impl FrameReader {
         let read = move || texts.into_iter().filter_map(notice).collect();
         if large { tokio::task::spawn_blocking(read).await.map_err(|_| Fault::Other) } else { Ok(read()) }
     }
+}
 
-    /// Asks whoever leads for a whole state.
+/// Asks whoever leads for a whole state.
+#[derive(Debug)]
+pub struct Wishes {
+    link: Link,
+}
+
+impl Wishes {
+    /// How long a wish lasts.
+    const LASTS: Duration = Duration::from_secs(2);
+
+    /// Wishes with a link of their own.
+    pub fn new(link: Link) -> Self {
+        Self { link }
+    }
+
+    /// Asks.
     ///
     /// # Errors
     /// Why that may not have been told.
-    pub async fn want(&mut self) -> Result<(), Fault> {
+    pub async fn whole(&mut self) -> Result<(), Fault> {
         let mut command = redis::cmd("SET");
-        command.arg(WANTED).arg(1).arg("PX").arg(Self::WISH.as_millis() as u64);
-        self.asking.command(&command, 0).await
+        command.arg(WANTED).arg(1).arg("PX").arg(Self::LASTS.as_millis() as u64);
+        self.link.command(&command, 0).await
     }
 }
 

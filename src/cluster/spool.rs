@@ -208,7 +208,7 @@ impl Spool {
         let index = state.index(serial);
         if let Some(held) = state.held.get_mut(index) {
             held.id = Some(id);
-            held.waiting.drain(..).for_each(|done| drop(done.send(())));
+            held.waiting.drain(..).for_each(tell);
         }
         state.unsent = state.unsent.max(serial + 1);
     }
@@ -219,7 +219,7 @@ impl Spool {
         state.away = true;
         state.number();
         for held in &mut state.held {
-            held.waiting.drain(..).for_each(|done| drop(done.send(())));
+            held.waiting.drain(..).for_each(tell);
         }
     }
 
@@ -236,7 +236,7 @@ impl Spool {
         {
             state.observations -= held.count;
             state.bytes -= held.lines.len();
-            held.waiting.into_iter().for_each(|done| drop(done.send(())));
+            held.waiting.into_iter().for_each(tell);
         }
         state.unsent = state.unsent.max(state.first());
     }
@@ -255,6 +255,11 @@ impl Spool {
         drop(state);
         self.0.taken.send_modify(|taken| *taken += 1);
     }
+}
+
+/// Whoever waited may be gone.
+fn tell(waiting: oneshot::Sender<()>) {
+    let _ = waiting.send(());
 }
 
 impl State {
@@ -285,7 +290,7 @@ impl State {
             }
             let lines = if bytes.is_empty() { first.bytes } else { bytes.freeze() };
             if self.away {
-                waiting.drain(..).for_each(|done| drop(done.send(())));
+                waiting.drain(..).for_each(tell);
             }
             self.last += 1;
             self.held.push_back(Held { lines, count, id: None, waiting });
@@ -415,7 +420,9 @@ mod tests {
                         }
                     }
                     3 => {
-                        for (id, batch) in stream.iter().filter(|(id, _)| *id > live.0.position).cloned().collect::<Vec<_>>() {
+                        for (id, batch) in
+                            stream.iter().filter(|(id, _)| *id > live.0.position).cloned().collect::<Vec<_>>()
+                        {
                             if live.0.admit(batch.origin, Some(id), 0) == Verdict::Fold {
                                 live.1[batch.origin.producer as usize] += batch.count;
                             }

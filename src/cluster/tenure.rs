@@ -37,6 +37,8 @@ struct Shared {
     view: watch::Sender<View>,
     /// When Redis last answered anybody here.
     contact: Mutex<Duration>,
+    /// When a beat was last heard of.
+    heard: Mutex<Duration>,
 }
 
 /// Keeps the lease.
@@ -55,6 +57,7 @@ impl Tenure {
             nudged: Notify::new(),
             view: watch::Sender::default(),
             contact: Mutex::default(),
+            heard: Mutex::default(),
         };
         let tenure = Self(Arc::new(shared));
         (tenure.clone(), Keeper { tenure, registrar })
@@ -83,7 +86,13 @@ impl Tenure {
     /// A beat of the pod that leads was heard of.
     pub fn hear(&self, beat: Position) {
         self.0.lease.lock().hear(self.elapsed(), beat);
+        *self.0.heard.lock() = self.elapsed();
         self.contact();
+    }
+
+    /// How long no beat was heard of.
+    pub fn unheard(&self) -> Duration {
+        self.elapsed().saturating_sub(*self.0.heard.lock())
     }
 
     /// The lease was released by who had it.

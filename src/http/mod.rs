@@ -23,6 +23,7 @@ mod upgrade;
 
 pub use config::Config;
 pub use gate::Gate;
+pub use intake::Way;
 pub use router::router;
 pub use serve::{listen, serve};
 pub use services::{Clock, Parts, Pulse, Readiness, Services};

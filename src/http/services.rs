@@ -77,7 +77,7 @@ pub struct Parts {
     /// Who is let in.
     pub gate: Arc<Gate>,
     /// To the heart.
-    pub queue: ingest::queue::Sender,
+    pub way: super::intake::Way,
     /// The heart.
     pub pulse: Arc<dyn Pulse>,
     /// Where the daemon is in its life.
@@ -110,11 +110,10 @@ pub struct Services {
 impl Services {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, limits, stream, interval, hub, gate, queue, pulse, readiness, metrics, clock, tasks } =
-            parts;
+        let Parts { config, limits, stream, interval, hub, gate, way, pulse, readiness, metrics, clock, tasks } = parts;
         let ahead = ingest::Limits::default().ahead;
         let intake = Arc::new(super::intake::Intake {
-            queue,
+            way,
             limits: ingest::Limits { items: limits.batch, ahead },
             metrics: metrics.clone(),
         });

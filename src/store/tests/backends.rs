@@ -15,7 +15,8 @@ async fn suite(mut backend: Backend) {
     assert_eq!(backend.counter().await, Ok(5));
 
     // What is there is replaced only by who wrote it, or loaded it.
-    let write = |epoch, document, over, snapshot| Write { epoch, document, over, snapshot };
+    let reading = Reading::default();
+    let write = |epoch, document, over, snapshot| Write { epoch, document, over, snapshot, reading: &reading };
     assert_eq!(backend.write(write(5, &old, Over::Own, None)).await, Ok(Written::Created));
     assert_eq!(backend.write(write(5, &own, Over::Own, None)).await, Ok(Written::Occupied));
     assert_eq!(backend.write(write(5, &own, Over::OwnOr(2), None)).await, Ok(Written::Occupied));
