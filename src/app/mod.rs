@@ -322,6 +322,7 @@ impl Company {
             tasks: TaskTracker::new(),
             store: Some(store),
             time: None,
+            led_at: tokio::time::Instant::now(),
         };
         Ok(Self { pod, keeper, spool, tenure, links, role: seen })
     }
@@ -358,6 +359,7 @@ impl Company {
             tenure,
             metrics: metrics.clone(),
             synced: None,
+            made_up: false,
             held: None,
         };
         let retired = tasks.spawn(pod.run(retiring, last_steps));

@@ -45,6 +45,8 @@ pub(super) struct Pod {
     /// The store, while it writes nothing.
     pub(super) store: Option<Store>,
     pub(super) time: Option<Time>,
+    /// When it last had the lease.
+    pub(super) led_at: Instant,
 }
 
 /// A time of the heart with an engine.
@@ -72,10 +74,15 @@ impl Pod {
         while !ending.is_cancelled() {
             let seen = view.borrow_and_update().clone();
             let term = self.tenure.term();
+            if term.is_some() {
+                self.led_at = Instant::now();
+            }
             match (&self.time, term) {
                 (Some(time), Some(term)) if time.led && time.epoch == term.epoch => {}
                 (_, Some(term)) => self.lead(term.epoch).await,
                 (Some(_), None) if seen.holder.is_some() => self.step_down(&seen).await,
+                // Its next term is already asked for.
+                (Some(_), None) if seen.loss == Some(cluster::Loss::Resigned) && self.lost_lately() => {}
                 (Some(_), None) => self.go_on_alone(seen.loss.map_or("no redis", cluster::Loss::as_str)),
                 (None, None) => self.watch(&seen, started).await,
             }
@@ -90,13 +97,19 @@ impl Pod {
         self.retire(last_steps).await;
     }
 
+    fn lost_lately(&self) -> bool {
+        self.led_at.elapsed() < Self::LOOK * 10
+    }
+
     /// Begins to lead in an epoch.
     async fn lead(&mut self, epoch: u64) {
         let before = self.time.as_ref().map(|time| (time.epoch, time.led));
         let own = self.rest().await;
         // Where nobody led since this pod did, its own state is the newest there is.
         let newest = before.is_some_and(|(before, led)| led && epoch == before + 1);
-        let past = self.hub.position().map_or(0, |position| position.beat);
+        // Beats that were made up are of an earlier epoch, and past all counting.
+        let shown = self.hub.position().filter(|_| self.role.borrow().duty != Duty::Degraded);
+        let past = shown.map_or(0, |position| position.beat);
         let mut engine = match own {
             Some(own) if newest => own,
             own => match self.load().await {

@@ -9,7 +9,8 @@ use tokio::time::sleep;
 
 use super::heart::FromHeart;
 use super::role::{Duty, Role};
-use crate::cluster::{FrameReader, FrameWriter, Notice, Sent, Tenure, Wishes};
+use crate::cluster::{FrameReader, FrameWriter, Notice, Sent, Tenure, Wish, Wishes};
+use crate::domain::Timestamp;
 use crate::sanitize::{Position, Relayed};
 use crate::stream::Hub;
 use crate::telemetry::Metrics;
@@ -18,6 +19,10 @@ use crate::telemetry::Metrics;
 pub(super) const BEATS_AHEAD: usize = 16;
 /// Between two tries to reach Redis, and between two wishes for a whole state.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How far beats that a pod makes up stand off from those of the pod that leads, so that no pod takes one for the other:
+/// three years at the default interval.
+const APART: u64 = 1_000_000_000;
 
 /// Has the hub show the beats of the only heart there is.
 pub(super) async fn show(hub: Arc<Hub>, mut heart: mpsc::Receiver<FromHeart>) {
@@ -40,8 +45,9 @@ fn publish(hub: &Hub, relayed: Relayed) {
 pub(super) struct Wants {
     /// Another pod wants a whole state.
     of_others: Arc<AtomicBool>,
-    /// This pod wants one.
+    /// This pod wants one, or a new epoch.
     own: Arc<Notify>,
+    epoch: Arc<AtomicBool>,
 }
 
 /// The one who says what the hub shows.
@@ -56,6 +62,8 @@ pub(super) struct Relay {
     pub(super) metrics: Metrics,
     /// The leader's beat that the hub shows; `None`: it shows something else.
     pub(super) synced: Option<Position>,
+    /// Whether the hub shows a beat that this pod made up.
+    pub(super) made_up: bool,
     /// What the other pods were not told yet.
     pub(super) held: Option<Relayed>,
 }
@@ -69,15 +77,13 @@ impl Relay {
                 biased;
                 told = self.heart.recv() => match told {
                     Some(FromHeart::Beat(beat)) => self.own(beat),
-                    Some(FromHeart::Idle(now)) => {
-                        let role = self.role.borrow();
-                        if role.duty == Duty::Degraded {
-                            self.synced = None;
-                            self.hub.publish_idle(now, &role.standing());
-                        }
-                    }
+                    Some(FromHeart::Idle(now)) => self.idle(now),
                     None => return,
                 },
+                Ok(()) = self.role.changed() => {
+                    let duty = self.role.borrow_and_update().duty;
+                    self.hub.stand_apart(matches!(duty, Duty::Degraded | Duty::Alone));
+                }
                 Some(notices) = self.notices.recv() => {
                     for notice in notices {
                         match notice {
@@ -93,13 +99,23 @@ impl Relay {
         }
     }
 
-    /// A beat of this pod's heart.
+    /// A beat of this pod's heart, which leads nothing.
+    fn idle(&mut self, now: Timestamp) {
+        let role = self.role.borrow();
+        if role.duty == Duty::Degraded {
+            self.synced = None;
+            let later = if std::mem::replace(&mut self.made_up, true) { 1 } else { APART };
+            self.hub.publish_idle(later, now, &role.standing());
+        }
+    }
+
+    /// A beat of this pod's heart, with what it leads.
     fn own(&mut self, mut relayed: Relayed) {
         let role = self.role.borrow().clone();
         if !role.duty.has_engine() {
             return;
         }
-        self.synced = None;
+        (self.synced, self.made_up) = (None, false);
         relayed.beat.stand(&role.standing());
         let tell = (role.duty == Duty::Leads(relayed.beat.position().epoch)).then(|| relayed.clone());
         publish(&self.hub, relayed);
@@ -129,7 +145,14 @@ impl Relay {
     fn follow(&mut self, Relayed { after, beat }: Relayed) {
         let position = beat.position();
         self.tenure.hear(position);
-        if self.role.borrow().duty.has_engine() || self.hub.position().is_some_and(|shown| position <= shown) {
+        if self.role.borrow().duty.has_engine() {
+            return;
+        }
+        if let Some(shown) = self.hub.position().filter(|shown| position <= *shown) {
+            if self.made_up && shown.epoch == position.epoch {
+                self.wants.epoch.store(true, Ordering::Release);
+                self.wants.own.notify_one();
+            }
             return;
         }
         match after {
@@ -145,7 +168,7 @@ impl Relay {
                 return;
             }
         }
-        self.synced = Some(position);
+        (self.synced, self.made_up) = (Some(position), false);
     }
 }
 
@@ -155,8 +178,9 @@ pub(super) async fn tell(mut writer: FrameWriter, mut beats: mpsc::Receiver<Rela
         let position = relayed.beat.position();
         match writer.send(&relayed).await {
             Ok(Sent::Sent) => {}
-            Ok(Sent::Wanted) => wants.of_others.store(true, Ordering::Release),
-            Ok(Sent::Fenced) => tenure.resign(position.epoch),
+            Ok(Sent::Wished(Wish::Whole)) => wants.of_others.store(true, Ordering::Release),
+            // It is given the next one at once.
+            Ok(Sent::Wished(Wish::Epoch) | Sent::Fenced) => tenure.resign(position.epoch),
             Err(fault) => {
                 tracing::debug!(fault = fault.as_str(), beat = position.beat, "the other pods may lack a beat");
                 // Whether they got it is not known, so the next one would not do.
@@ -210,7 +234,8 @@ pub(super) async fn read(
 pub(super) async fn ask(mut wishes: Wishes, wants: Wants) {
     loop {
         wants.own.notified().await;
-        if wishes.whole().await.is_err() {
+        let wish = if wants.epoch.swap(false, Ordering::AcqRel) { Wish::Epoch } else { Wish::Whole };
+        if wishes.tell(wish).await.is_err() {
             wants.own.notify_one();
         }
         sleep(PAUSE).await;

@@ -12,19 +12,28 @@ use crate::sanitize::Relayed;
 
 /// The stream of beats.
 const FRAMES: &str = "meta:frames";
-/// Set by who needs a whole state.
+/// Set by who needs something of the one that leads.
 const WANTED: &str = "meta:frames:wanted";
 const EPOCH: &str = "meta:epoch";
 
 static FRAME: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("frame.lua")));
+
+/// What a pod needs of the one that leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// The whole state: it lacks beats.
+    Whole,
+    /// A new epoch: its streams were told later beats of this one than there are.
+    Epoch,
+}
 
 /// What became of a beat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
     /// The others have it.
     Sent,
-    /// They have it, and somebody needs a whole state.
-    Wanted,
+    /// They have it, and one of them wishes something.
+    Wished(Wish),
     /// They don't: a newer epoch was taken.
     Fenced,
 }
@@ -58,7 +67,8 @@ impl FrameWriter {
         let told: String = self.link.call(json.len(), async |connection| script.invoke_async(connection).await).await?;
         match told.as_str() {
             "sent" => Ok(Sent::Sent),
-            "wanted" => Ok(Sent::Wanted),
+            "whole" => Ok(Sent::Wished(Wish::Whole)),
+            "epoch" => Ok(Sent::Wished(Wish::Epoch)),
             "fenced" => Ok(Sent::Fenced),
             _ => Err(Fault::Other),
         }
@@ -140,7 +150,7 @@ impl FrameReader {
     }
 }
 
-/// Asks whoever leads for a whole state.
+/// Tells whoever leads what this pod wishes.
 #[derive(Debug)]
 pub struct Wishes {
     link: Link,
@@ -155,13 +165,17 @@ impl Wishes {
         Self { link }
     }
 
-    /// Asks.
+    /// Tells a wish.
     ///
     /// # Errors
     /// Why that may not have been told.
-    pub async fn whole(&mut self) -> Result<(), Fault> {
+    pub async fn tell(&mut self, wish: Wish) -> Result<(), Fault> {
+        let word = match wish {
+            Wish::Whole => "whole",
+            Wish::Epoch => "epoch",
+        };
         let mut command = redis::cmd("SET");
-        command.arg(WANTED).arg(1).arg("PX").arg(Self::LASTS.as_millis() as u64);
+        command.arg(WANTED).arg(word).arg("PX").arg(Self::LASTS.as_millis() as u64);
         self.link.command(&command, 0).await
     }
 }

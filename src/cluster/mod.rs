@@ -20,7 +20,7 @@ mod tests;
 pub use config::Config;
 pub use courier::Courier;
 pub use entry::Lines;
-pub use frames::{FrameReader, FrameWriter, Notice, Sent, Wishes};
+pub use frames::{FrameReader, FrameWriter, Notice, Sent, Wish, Wishes};
 pub use lease::{Answer, Ask, Lease, Loss, Next, Request, Settings, Term};
 pub use reader::{Arrivals, Reader, Source};
 pub use registrar::Registrar;

@@ -189,14 +189,14 @@ impl PublicState {
         self.apply(whole)
     }
 
-    /// The next beat where nobody tells what it changes: the state as it is, kept in memory alone.
-    pub fn idle(&self, at: Timestamp, standing: &Standing) -> PublicBeat {
+    /// A beat so much later where nobody tells what it changes: the state as it is, kept in memory alone.
+    pub fn idle(&self, later: u64, at: Timestamp, standing: &Standing) -> PublicBeat {
         let Position { epoch, beat } = self.position;
         let mut system = self.system.record().clone();
         if system.get(SystemField::StoreMode).is_some() {
             system.set(SystemField::StoreMode, Leaf::Word(StoreMode::Memory.as_str()));
         }
-        let position = Position { epoch, beat: beat + 1 };
+        let position = Position { epoch, beat: beat.saturating_add(later) };
         let mut beat = PublicBeat { position, at, system, agents: Vec::new(), insights: Vec::new() };
         beat.stand(standing);
         beat

@@ -383,7 +383,7 @@ mod tests {
     fn a_pod_goes_on_by_itself() {
         let mut state = PublicState::new(beat(1, 8, 0).agent("a", Some(&[(3, 5)])), 10);
         let standing = Standing { status: ClusterStatus::Degraded, leader: InstanceName::new("pod-1").ok() };
-        let idle = state.idle(Timestamp::from_nanos(7), &standing);
+        let idle = state.idle(1, Timestamp::from_nanos(7), &standing);
         assert!(state.apply(idle));
         assert_eq!(state.position(), Position { epoch: 1, beat: 9 });
         let told = serde_json::to_value(state.document(&Everything)).unwrap();
