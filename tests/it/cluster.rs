@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Daemon, Redis, Set, connect, eventually, rest, token, try_connect, within};
+use crate::support::{Daemon, Redis, Set, connect, eventually, token, try_connect, within};
 
 /// Several daemons on one Redis.
 struct Pods {

@@ -74,7 +74,8 @@ async fn many_names_are_found_once_each() {
     let text = document(1, 1).to_json();
     for minute in 0..1500 {
         let name = keys::snapshot(at(minute * 60_000));
-        let write = Write { epoch: 1, document: &text, over: Over::All, snapshot: Some(&name) };
+        let write =
+            Write { epoch: 1, document: &text, over: Over::All, snapshot: Some(&name), reading: &Reading::default() };
         backend.write(write).await.unwrap();
     }
     let names = backend.snapshots().await.unwrap();
@@ -95,7 +96,7 @@ async fn a_counter_of_another_type_stops_nothing() {
     assert_eq!(backend.next_epoch(6).await, Ok(7));
     let _: () = redis::cmd("SET").arg(EPOCH).arg("many").query_async(&mut connection).await.unwrap();
     let text = document(7, 1).to_json();
-    let write = Write { epoch: 7, document: &text, over: Over::Own, snapshot: None };
+    let write = Write { epoch: 7, document: &text, over: Over::Own, snapshot: None, reading: &Reading::default() };
     assert_eq!(backend.write(write).await, Ok(Written::Created));
     assert_eq!(backend.counter().await, Ok(7));
 }

@@ -101,7 +101,7 @@ async fn the_writer_writes_what_it_is_handed_and_ends_with_the_heart() {
     }
     assert_eq!(facts.now().mode, StoreMode::Redis);
     drop(handoff);
-    let store = writing.await.unwrap();
+    let mut store = writing.await.unwrap();
     store.finish(Document::of(&engine), Duration::from_secs(5)).await.unwrap();
 
     let mut again = store_on(server.backend().await);
