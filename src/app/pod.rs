@@ -18,6 +18,7 @@ use crate::domain::InstanceName;
 use crate::engine::{self, Document, Engine};
 use crate::heartbeat::Lead;
 use crate::link::Link;
+use crate::sanitize::Position;
 use crate::store::{Loaded, Store};
 use crate::stream::Hub;
 use crate::telemetry::Metrics;
@@ -113,6 +114,13 @@ impl Pod {
         let mut engine = match own {
             Some(own) if newest => own,
             own => match self.load().await {
+                // The counter did not outlive the state: the next epoch is past it.
+                Some(Loaded { document: Some(document), .. }) if document.meta.epoch >= epoch => {
+                    let Document { meta, .. } = document;
+                    self.tenure.hear(Position { epoch: meta.epoch, beat: meta.beat });
+                    self.begin_again(own, before);
+                    return;
+                }
                 Some(Loaded { document: Some(document), age, .. }) => {
                     let mut engine = Engine::restore(self.engine.clone(), document, epoch);
                     engine.was_absent(age, self.interval);
@@ -121,9 +129,7 @@ impl Pod {
                 Some(_) => own.unwrap_or_else(|| Engine::new(self.engine.clone(), epoch)),
                 None => {
                     self.tenure.resign(epoch);
-                    if let (Some(own), Some((before, led))) = (own, before) {
-                        self.begin(own, Duty::Alone, before, led);
-                    }
+                    self.begin_again(own, before);
                     sleep(Self::RETRY).await;
                     return;
                 }
@@ -136,6 +142,13 @@ impl Pod {
         let beat = engine.meta().beat;
         tracing::info!(epoch, beat, instance = %self.instance, reason = "lease taken", "this pod leads");
         self.begin(engine, if lasts { Duty::Leads(epoch) } else { Duty::Alone }, epoch, true);
+    }
+
+    /// Goes on with what it had.
+    fn begin_again(&mut self, own: Option<Engine>, before: Option<(u64, bool)>) {
+        if let (Some(own), Some((before, led))) = (own, before) {
+            self.begin(own, Duty::Alone, before, led);
+        }
     }
 
     async fn load(&mut self) -> Option<Loaded> {

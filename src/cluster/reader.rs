@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::entry::{Lines, STREAM};
 use super::spool::{Batch, Spool};
+use crate::clock;
 use crate::domain::Observation;
 use crate::engine::{Origin, Reading, StreamId, Verdict};
 use crate::link::{Fault, Link};
@@ -205,9 +206,7 @@ impl Arrivals {
         let before = into.len();
         while into.len() - before < max {
             let Some(Arrival { origin, id, observations }) = self.next() else { break };
-            // By the clock of Redis, as near as it is known.
-            let millis = id.unwrap_or(self.reading.position).millis;
-            match self.reading.admit(origin, id, millis) {
+            match self.reading.admit(origin, id, clock::now().as_millis()) {
                 Verdict::Fold => into.extend(observations),
                 Verdict::Known => {}
                 Verdict::Gap => {

@@ -87,12 +87,13 @@ struct Progress {
 }
 
 impl Reading {
-    /// A producer not heard of for so long is forgotten: whatever it holds by then, it says so with its next batch.
-    const REMEMBERED: Duration = Duration::from_hours(1);
+    /// A producer not heard of for so long is forgotten: one that could not reach Redis for longer, and was not told that a
+    /// stored state holds its last batches, would have them counted again.
+    const REMEMBERED: Duration = Duration::from_hours(7 * 24);
     /// Producers known at a time. Each start of a pod is one.
-    const MOST: usize = 1024;
+    const MOST: usize = 512;
 
-    /// Looks at the batch that is read next, at `millis` since the Unix epoch, and takes note of it where it is to be
+    /// Looks at the batch that is read next, now, at `millis` since the Unix epoch, and takes note of it where it is to be
     /// folded. The stream gives it an `id`; one that comes straight from its producer has none.
     ///
     /// Of each producer the batches are folded in order, each once, whatever is sent twice or lost on the way.
@@ -179,8 +180,8 @@ mod tests {
         for producer in 0..3000 {
             reading.admit(origin(producer, 1, 1), None, 1000 + producer);
         }
-        assert_eq!((reading.producers().count(), reading.folded(0), reading.folded(2999)), (1024, 0, 1));
-        reading.admit(origin(5000, 1, 1), None, 3_600_000 + 3_999);
+        assert_eq!((reading.producers().count(), reading.folded(0), reading.folded(2999)), (512, 0, 1));
+        reading.admit(origin(5000, 1, 1), None, 7 * 24 * 3_600_000 + 3_999);
         assert_eq!(reading.producers().collect::<Vec<_>>(), [(2999, 1), (5000, 1)]);
     }
 
