@@ -404,7 +404,7 @@ mod tests {
                         spool.offer(part("x\ny\n")).unwrap();
                         offered[spool.producer() as usize] += 2;
                     }
-                    0 | 1 | 2 => {
+                    0..=2 => {
                         for spool in &spools {
                             for batch in spool.unsent(10) {
                                 let serial = batch.origin.serial;
