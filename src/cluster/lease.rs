@@ -9,9 +9,10 @@
 //!   or twice, takes nothing from a later one.
 //! - Each term has an epoch of its own, past all that this pod ever heard of.
 //!
-//! What lets the right pod lead when Redis comes back: whoever led last asks for the lease at once. The others look
-//! first, and where it is free they wait as long as a lease lives (a leader from before is over then, even if Redis has
-//! forgotten its lease), or longer where Redis holds an older state than they have heard of.
+//! What lets the right pod lead when Redis comes back, perhaps with its last writes forgotten: all look first. Where the
+//! lease is free, whoever led last waits half a life: one that leads now would have renewed by then, or taken the lease
+//! anew. The others wait a whole life, when whatever term there was is over, or longer where Redis holds an older state
+//! than they have heard of.
 
 use std::time::Duration;
 
@@ -265,7 +266,7 @@ impl Lease {
         if now < self.try_at {
             return Next::Wait(self.try_at);
         }
-        if self.away && !self.led_last() {
+        if self.away {
             return self.ask(now, Ask::Look);
         }
         self.attempts += 1;
@@ -294,8 +295,13 @@ impl Lease {
             Answer::Free { stored } => {
                 self.may_hold = false;
                 let behind = stored.is_none_or(|stored| stored < self.known) && self.known != Position::default();
-                self.try_at =
-                    now + if behind { self.settings.grace.max(self.settings.life) } else { self.settings.life };
+                let Settings { life, grace, .. } = self.settings;
+                let wait = match behind {
+                    _ if self.led_last() => life / 2,
+                    true => grace.max(life),
+                    false => life,
+                };
+                self.try_at = now + wait;
             }
             Answer::Renewed => {
                 // One that comes too late renews nothing: whoever looked at the time has stopped already.
