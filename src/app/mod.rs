@@ -1,50 +1,44 @@
 //! Floor 6: composition. Puts the rooms together, spawns all tasks, and ends them in order.
 
+mod company;
 mod heart;
+mod manager;
 mod pod;
 mod relay;
+mod reload;
 mod role;
 mod series;
 mod signals;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use reload::Reload;
 pub use signals::{Signals, Wish};
 
+use self::company::Company;
 use self::heart::{Beating, HeartPulse, Inlet, Order};
-use self::pod::{Links, Pod};
-use self::relay::{Relay, Wants};
-use self::role::{Duty, Role};
+use self::reload::Reloader;
 use crate::auth::{Authenticator, Keys, KeysError, ReplayGuard, Tickets};
-use crate::cluster::{Courier, FrameReader, FrameWriter, Keeper, Lease, Registrar, Spool, Tenure, Wishes};
 use crate::config::{Config, Shutdown};
 use crate::engine::Engine;
 use crate::heartbeat::Lead;
-use crate::http::{self, Gate, Parts, Readiness, Services, Way};
+use crate::http::{self, Gate, Parts, Pulse as _, Readiness, Services, Way};
 use crate::ingest::queue;
-use crate::link::{Endpoint, Link};
 use crate::store::Store;
 use crate::stream::Hub;
-use crate::telemetry::{Logs, Metrics};
-use crate::{clock, cluster, heartbeat, link};
+use crate::telemetry::{COMMIT, Logs, Metrics};
+use crate::{clock, heartbeat, link};
 
 /// Names of changed agents and insights kept to tell streams the difference to an earlier beat.
 const HISTORY: usize = 262_144;
-/// How often the ages of keys are told anew.
-const KEY_AGES: Duration = Duration::from_secs(15);
-
-/// Reads the configuration and the keys again, or says what is wrong with them.
-pub type Reload = Box<dyn Fn() -> Result<(Config, Keys), String> + Send>;
 
 /// Why the daemon cannot run, or not go on.
 #[derive(Debug, thiserror::Error)]
@@ -73,28 +67,17 @@ pub struct App {
     server: http::Config,
     services: Arc<Services>,
     readiness: Arc<Readiness>,
-    authenticator: Arc<Authenticator>,
     hub: Arc<Hub>,
     beats: mpsc::Receiver<heart::FromHeart>,
     beating: Beating,
     orders: (std_mpsc::Sender<Order>, std_mpsc::Receiver<Order>),
+    pulse: Arc<HeartPulse>,
     metrics: Metrics,
     /// What makes it one pod among several; `None`: it is the only one.
     company: Option<Company>,
     /// One task for each connection and each stream.
     connections: TaskTracker,
-    logs: Logs,
-    reload: Reload,
-}
-
-/// What makes a pod one among several.
-struct Company {
-    pod: Pod,
-    keeper: Keeper,
-    spool: Spool,
-    tenure: Tenure,
-    links: Links,
-    role: watch::Receiver<Role>,
+    reloader: Reloader,
 }
 
 impl App {
@@ -104,8 +87,7 @@ impl App {
     /// See [`Error`].
     pub fn build(config: Config, keys: Keys, listener: TcpListener, logs: Logs, reload: Reload) -> Result<Self, Error> {
         let metrics = Metrics::new()?;
-        let commit = option_env!("CONSCIOUSNESS_COMMIT").unwrap_or("unknown");
-        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1);
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), COMMIT]).set(1);
         series::declare(&metrics);
         if config.redis.url.is_empty() {
             tracing::warn!("no redis.url is configured: nothing outlives the process");
@@ -136,11 +118,12 @@ impl App {
             (Way::Direct(queue), None)
         } else {
             let company = Company::new(&config, store, &hub, orders.0.clone(), &metrics)?;
-            (Way::Shared(company.spool.clone()), Some(company))
+            (Way::Shared(company.spool()), Some(company))
         };
         let readiness = Arc::new(Readiness::default());
         let connections = TaskTracker::new();
         let (pulse, wiring) = heartbeat::PulseWatch::new(Instant::now(), config.heart.interval);
+        let pulse = Arc::new(HeartPulse::new(pulse, config.heart.interval));
         let services = Services::new(Parts {
             config: config.server.clone(),
             limits: config.limits.clone(),
@@ -149,12 +132,13 @@ impl App {
             hub: Arc::clone(&hub),
             gate: Arc::new(gate),
             way,
-            pulse: Arc::new(HeartPulse::new(pulse, config.heart.interval)),
+            pulse: Arc::clone(&pulse) as Arc<dyn http::Pulse>,
             readiness: Arc::clone(&readiness),
             metrics: metrics.clone(),
             clock: Arc::new(clock::now),
             tasks: connections.clone(),
         });
+        let reloader = Reloader::new(reload, config.clone(), authenticator, logs, metrics.clone());
         let beating = Beating { config: config.heart, outbox, wiring, metrics: metrics.clone(), store: facts };
         Ok(Self {
             shutdown: config.shutdown,
@@ -162,16 +146,15 @@ impl App {
             server: config.server,
             services,
             readiness,
-            authenticator,
             hub,
             beats,
             beating,
             orders,
+            pulse,
             metrics,
             company,
             connections,
-            logs,
-            reload,
+            reloader,
         })
     }
 
@@ -196,13 +179,16 @@ impl App {
             beats,
             beating,
             orders: (orders, given),
+            pulse,
+            metrics,
             company,
             connections,
             readiness,
-            ..
+            mut reloader,
         } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
         let registry = Arc::clone(&services.streams().registry);
+        let fan_out: Vec<_> = services.streams().fanout.loops(&hub).collect();
         let (heart_ended, mut ended) = oneshot::channel();
         thread::Builder::new().name("heart".into()).spawn(move || {
             beating.run(&given);
@@ -217,39 +203,48 @@ impl App {
         let mut spool = None;
         let (retired, settled, shown) = match company {
             Some(company) => {
-                spool = Some(company.spool.clone());
+                spool = Some(company.spool());
                 let ends = (retiring.clone(), settling.clone());
-                company.start(&hub, beats, &self.metrics, &tasks, ends, last_steps)
+                company.start(&hub, beats, &metrics, &tasks, ends, last_steps)
             }
             None => (tasks.spawn(async {}), tasks.spawn(async {}), tasks.spawn(relay::show(Arc::clone(&hub), beats))),
         };
+        for telling in fan_out {
+            tasks.spawn(closing.clone().run_until_cancelled_owned(telling));
+        }
         let (router, accepting, served) = (http::router(services), closing.clone(), connections.clone());
         tasks.spawn(async move { http::serve(listener, router, &server, accepting, &served).await });
-        tasks.spawn(
-            closing
-                .clone()
-                .run_until_cancelled_owned(tell_key_ages(Arc::clone(&self.authenticator), self.metrics.clone())),
-        );
+        if let Some(pace) = manager::watchdog() {
+            let watching = manager::watch(pace, move || pulse.has_stopped(), manager::alive);
+            tasks.spawn(closing.clone().run_until_cancelled_owned(watching));
+        }
         let getting_ready = Arc::clone(&readiness);
         tasks.spawn(closing.clone().run_until_cancelled_owned(async move {
             // An error means that the hub is gone, and the daemon with it.
             let _ = hub.subscribe().wait_for(|news| news.serial > 0).await;
             getting_ready.set_ready();
+            manager::ready();
             tracing::info!("ready");
         }));
 
         loop {
             tokio::select! {
                 wish = signals.next() => match wish {
-                    Wish::Reload => reload(&self.reload, &self.authenticator, &self.logs),
+                    Wish::Reload => {
+                        manager::reloading();
+                        reloader.all();
+                        manager::ready();
+                    }
                     Wish::End => break,
                 },
+                never = reloader.watch() => match never {},
                 _ = &mut ended => return Err(Error::HeartStopped),
             }
         }
 
         tracing::info!(grace_ms = shutdown.grace.as_millis() as u64, "draining");
         readiness.set_draining();
+        manager::stopping();
         let drain = async {
             retiring.cancel();
             let window = shutdown.drain.min(shutdown.grace - last_steps * 3);
@@ -285,119 +280,5 @@ impl App {
             }
         }
         Ok(())
-    }
-}
-
-impl Company {
-    fn new(
-        config: &Config,
-        store: Store,
-        hub: &Arc<Hub>,
-        orders: std_mpsc::Sender<Order>,
-        metrics: &Metrics,
-    ) -> Result<Self, link::Error> {
-        let (endpoint, patience) = (Endpoint::new(&config.redis)?, config.redis.response_timeout);
-        let life = config.cluster.lease;
-        let link = Link::new(endpoint.clone(), patience.min(life / 3));
-        let links: Links = Arc::new(move |more| Link::new(endpoint.clone(), patience + more));
-        let host = gethostname::gethostname();
-        let instance = config.cluster.instance(&host.to_string_lossy(), std::process::id());
-        let lease = Lease::new(cluster::Settings::of_life(life));
-        let (tenure, keeper) = Tenure::new(lease, Registrar::new(link, instance.as_str(), rand::random(), life));
-        let spool = Spool::new(rand::random::<u64>() >> 1, config.limits.queue, config.cluster.spool_bytes);
-        let (role, seen) = watch::channel(Role { duty: Duty::Starting, leader: None });
-        let pod = Pod {
-            instance,
-            engine: config.engine(),
-            interval: config.heart.interval,
-            lease: life,
-            boot_timeout: config.redis.boot_timeout,
-            links: Arc::clone(&links),
-            spool: spool.clone(),
-            tenure: tenure.clone(),
-            hub: Arc::clone(hub),
-            orders,
-            role,
-            metrics: metrics.clone(),
-            tasks: TaskTracker::new(),
-            store: Some(store),
-            time: None,
-            led_at: tokio::time::Instant::now(),
-        };
-        Ok(Self { pod, keeper, spool, tenure, links, role: seen })
-    }
-
-    /// Starts all tasks. Returns what ends when the pod has handed over, when all that was accepted is in Redis, and when
-    /// nothing is shown any more. The first two end after the tokens are cancelled.
-    fn start(
-        self,
-        hub: &Arc<Hub>,
-        heart: mpsc::Receiver<heart::FromHeart>,
-        metrics: &Metrics,
-        tasks: &TaskTracker,
-        (retiring, settling): (CancellationToken, CancellationToken),
-        last_steps: Duration,
-    ) -> (JoinHandle<()>, JoinHandle<()>, JoinHandle<()>) {
-        let Self { mut pod, keeper, spool, tenure, links, role } = self;
-        let (noticed, notices) = mpsc::channel(relay::BEATS_AHEAD);
-        let (telling, told) = mpsc::channel(relay::BEATS_AHEAD);
-        let wants = Wants::default();
-        let link = |more| links(more);
-        pod.tasks = tasks.clone();
-        tasks.spawn(keeper.run());
-        tasks.spawn(relay::read(FrameReader::new(link(FrameReader::BLOCK)), noticed, role.clone(), tenure.clone()));
-        tasks.spawn(relay::tell(FrameWriter::new(link(Duration::ZERO)), told, wants.clone(), tenure.clone()));
-        tasks.spawn(relay::ask(Wishes::new(link(Duration::ZERO)), wants.clone()));
-        let courier = Courier::new(spool, link(Duration::ZERO), metrics.clone());
-        let relay = Relay {
-            hub: Arc::clone(hub),
-            heart,
-            notices,
-            role,
-            telling,
-            wants,
-            tenure,
-            metrics: metrics.clone(),
-            synced: None,
-            made_up: false,
-            held: None,
-        };
-        let retired = tasks.spawn(pod.run(retiring, last_steps));
-        let settled = tasks.spawn(courier.run(settling));
-        (retired, settled, tasks.spawn(relay.run()))
-    }
-}
-
-/// Takes over keys and log filter from the configuration as it is now; all of it, or nothing.
-fn reload(read: &Reload, authenticator: &Authenticator, logs: &Logs) {
-    let outcome = read().and_then(|(config, keys)| {
-        logs.set_filter(&config.log.filter).map_err(|error| error.to_string())?;
-        authenticator.replace(keys);
-        Ok(())
-    });
-    match outcome {
-        Ok(()) => tracing::info!(keys = authenticator.keys().iter().count(), "reloaded"),
-        Err(problem) => tracing::error!(problem, "not reloaded: all stays as it was"),
-    }
-}
-
-async fn tell_key_ages(authenticator: Arc<Authenticator>, metrics: Metrics) {
-    let started = clock::now();
-    let mut tick = tokio::time::interval(KEY_AGES);
-    let mut told: HashSet<String> = HashSet::new();
-    loop {
-        tick.tick().await;
-        let now = clock::now();
-        let mut known = HashSet::with_capacity(told.len());
-        for key in authenticator.keys().iter() {
-            let age = now.since(key.since().unwrap_or(started));
-            metrics.auth_key_age_seconds.with_label_values(&[key.kid()]).set(age.as_secs_f64());
-            known.insert(key.kid().to_owned());
-        }
-        for gone in told.difference(&known) {
-            // An error means that it is gone already.
-            let _ = metrics.auth_key_age_seconds.remove_label_values(&[gone]);
-        }
-        told = known;
     }
 }

@@ -1,5 +1,6 @@
 //! Series that exist from the start.
 
+use super::reload;
 use crate::auth::Refusal;
 use crate::domain::{InsightKind, KindName, Severity, Source};
 use crate::http;
@@ -21,6 +22,9 @@ pub(super) fn declare(metrics: &Metrics) {
     }
     for refusal in Refusal::ALL {
         metrics.auth_failures_total.with_label_values(&[refusal.reason()]);
+    }
+    for (part, outcome) in reload::PARTS.iter().flat_map(|part| reload::OUTCOMES.iter().map(move |o| (part, o))) {
+        metrics.reloads_total.with_label_values(&[part, outcome]);
     }
     for kind in InsightKind::ALL {
         for severity in Severity::ALL {

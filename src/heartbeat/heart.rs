@@ -197,6 +197,11 @@ where
 
     fn count(&self, engine: &Engine, beat: &Beat, pulse: &Pulse, took: Duration) {
         let metrics = &self.metrics;
+        let (due, made) = engine.meta().vitals.beats();
+        for (counter, total) in [(&metrics.heartbeat_state_due_total, due), (&metrics.heartbeat_state_made_total, made)]
+        {
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
         metrics.metacog_analysis_latency_ms.observe(took.as_secs_f64() * 1e3);
         metrics.agents.set(i64::try_from(engine.agents()).unwrap_or(i64::MAX));
         metrics.agents_evicted_total.inc_by(beat.evicted);

@@ -148,7 +148,10 @@ async fn run(streams: Arc<Streams>, upgrade: OnUpgrade, outcome: Outcome) {
     }
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(streams: Arc<Streams>, wire: Wire<S>, outcome: Outcome) {
+async fn serve<S>(streams: Arc<Streams>, wire: Wire<S>, outcome: Outcome)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     match outcome {
         Outcome::Stream(session, place) => {
             let close = streams.run(wire, *session, place).await;

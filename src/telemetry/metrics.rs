@@ -87,6 +87,10 @@ metrics! {
     heartbeat_beats_total: IntCounter,
     /// Beats that were due and not made.
     heartbeat_missed_total: IntCounter,
+    /// Beats due over the life of the state, downtime included, as its leader tells them.
+    heartbeat_state_due_total: IntCounter,
+    /// Those of them that were made.
+    heartbeat_state_made_total: IntCounter,
     /// Frames given up for slow clients.
     ws_backpressure_drops_total: IntCounter,
     /// Frames of clients dropped because they came too fast.
@@ -133,8 +137,10 @@ metrics! {
     observations_stream_length: IntGauge,
     /// Requests refused for their credentials, by reason.
     auth_failures_total: IntCounterVec = ["reason"],
-    /// Age of a key in use, in seconds: since its file was written, or since the start where it is in no file.
+    /// Age of a key in use, in seconds: since the date its kid begins with, or its file was written, or else the start.
     auth_key_age_seconds: GaugeVec = ["kid"],
+    /// Times that something was taken over while the daemon ran, by what it was and how that went.
+    reloads_total: IntCounterVec = ["part", "outcome"],
     /// Version and commit of the binary; always 1.
     build_info: IntGaugeVec = ["version", "commit"],
 }
