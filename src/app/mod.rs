@@ -2,6 +2,7 @@
 
 mod heart;
 mod manager;
+mod offenders;
 mod reload;
 mod series;
 mod signals;
@@ -24,7 +25,7 @@ use self::reload::Reloader;
 use crate::auth::{Authenticator, Keys, KeysError, ReplayGuard, Tickets};
 use crate::config::{Config, Shutdown};
 use crate::engine::{Document, Engine};
-use crate::http::{self, Gate, Parts, Pulse as _, Readiness, Services};
+use crate::http::{self, Edge, Gate, Parts, Pulse as _, Readiness, Services};
 use crate::ingest::queue;
 use crate::sanitize::PublicBeat;
 use crate::store::{self, Loaded, Store};
@@ -52,6 +53,9 @@ pub enum Error {
     /// The settings of Redis cannot be used.
     #[error(transparent)]
     Redis(#[from] link::Error),
+    /// A file of section `server` cannot be used.
+    #[error(transparent)]
+    File(#[from] http::FileError),
     /// The heart stopped by itself.
     #[error("the heart stopped")]
     HeartStopped,
@@ -61,7 +65,7 @@ pub enum Error {
 pub struct App {
     shutdown: Shutdown,
     listener: TcpListener,
-    server: http::Config,
+    edge: Arc<Edge>,
     services: Arc<Services>,
     readiness: Arc<Readiness>,
     hub: Arc<Hub>,
@@ -104,6 +108,8 @@ impl App {
             allowed_origins: config.auth.allowed_origins.clone(),
             metrics: metrics.clone(),
         };
+        let per_address = config.limits.connections_per_address;
+        let edge = Arc::new(Edge::load(config.server.clone(), per_address, metrics.clone())?);
         let (queue, inbox) = queue::bounded(config.limits.queue);
         let (outbox, beats) = mpsc::channel(BEATS_AHEAD);
         let hub = Arc::new(Hub::new(HISTORY));
@@ -113,6 +119,7 @@ impl App {
         let pulse = Arc::new(HeartPulse::new(pulse, config.heart.interval));
         let services = Services::new(Parts {
             config: config.server.clone(),
+            edge: Arc::clone(&edge),
             limits: config.limits.clone(),
             stream: config.stream.clone(),
             interval: config.heart.interval,
@@ -135,7 +142,9 @@ impl App {
             }
             None => Engine::new(config.engine(), epoch),
         };
-        let reloader = Reloader::new(reload, config.clone(), authenticator, logs, metrics.clone());
+        let registry = Arc::clone(&services.streams().registry);
+        let (watched, metered) = (Arc::clone(&edge), metrics.clone());
+        let reloader = Reloader::new(reload, config.clone(), authenticator, logs, watched, registry, metered);
         let (handoff, inlet) = store.handoff(config.heart.interval);
         let (facts, metered) = (store.facts(), metrics.clone());
         let beating =
@@ -143,7 +152,7 @@ impl App {
         Ok(Self {
             shutdown: config.shutdown,
             listener,
-            server: config.server,
+            edge,
             services,
             readiness,
             hub,
@@ -172,7 +181,7 @@ impl App {
         let Self {
             shutdown,
             listener,
-            server,
+            edge,
             services,
             hub,
             beats,
@@ -204,8 +213,10 @@ impl App {
         for telling in fan_out {
             tasks.spawn(closing.clone().run_until_cancelled_owned(telling));
         }
-        let (router, accepting, served) = (http::router(services), closing.clone(), connections.clone());
-        tasks.spawn(async move { http::serve(listener, router, &server, accepting, &served).await });
+        let (router, accepting, served) = (http::router(Arc::clone(&services)), closing.clone(), connections.clone());
+        tasks.spawn(async move { http::serve(listener, router, edge, accepting, &served).await });
+        let every = services.streams().settings.config.report_interval;
+        tasks.spawn(closing.clone().run_until_cancelled_owned(offenders::report(Arc::clone(&registry), every)));
         if let Some(pace) = manager::watchdog() {
             let watching = manager::watch(pace, move || pulse.has_stopped(), manager::alive);
             tasks.spawn(closing.clone().run_until_cancelled_owned(watching));
