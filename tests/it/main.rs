@@ -12,6 +12,7 @@
 
 mod analyze;
 mod auth;
+mod cluster;
 mod commands;
 mod contract;
 mod contract_commands;

@@ -158,6 +158,14 @@ impl Calibration {
         }
     }
 
+    /// The same for what is looked at when it is judged.
+    pub(crate) fn ahead_of_judging(&self) {
+        if let Some(state) = &self.0 {
+            state.window.ahead_of_judging();
+            fetch(Some(&state.stale));
+        }
+    }
+
     /// Lets go of what has waited too long by `now`. Claims and verdicts do so too; this is for an agent gone quiet.
     pub fn expire(&mut self, now: Timestamp, config: &Config) {
         if let Some(state) = &mut self.0 {
