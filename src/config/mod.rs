@@ -17,7 +17,7 @@ pub use load::{Error, PREFIX, Problem, environment};
 pub use shutdown::Shutdown;
 
 use crate::setting::{Limits, Problems};
-use crate::{auth, engine, heartbeat, http, link, store, stream, telemetry};
+use crate::{auth, cluster, engine, heartbeat, http, link, store, stream, telemetry};
 
 /// `config/default.toml`: every key with its meaning, unit, range and default.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -36,6 +36,8 @@ pub struct Config {
     pub analysis: engine::Config,
     /// Where the state outlives the process.
     pub redis: link::Config,
+    /// One pod among several.
+    pub cluster: cluster::Config,
     /// Copies of the state that are kept.
     pub snapshot: store::SnapshotConfig,
     /// Bounds on what clients may make the daemon hold or do.
@@ -58,6 +60,14 @@ impl Config {
         load::load(path, env)
     }
 
+    /// The same from a text in place of a file; `source` says in problems where it came from.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, source: &str, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
+        load::parse(text, source, env)
+    }
+
     /// The settings of the engine, limits included.
     pub fn engine(&self) -> engine::Config {
         let Limits { agents, sessions_per_agent, .. } = self.limits;
@@ -78,6 +88,7 @@ impl Config {
         self.auth.check(&mut problems);
         analysis::check(&self.analysis, &mut problems);
         self.redis.check(&mut problems);
+        self.cluster.check(&mut problems);
         self.snapshot.check(&mut problems);
         self.limits.check(&mut problems);
         self.stream.check(&mut problems);

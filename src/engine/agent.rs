@@ -1,8 +1,11 @@
 //! What is remembered of one agent, and what is concluded from it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hint::black_box;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::advice;
 use super::config::Config;
@@ -13,6 +16,7 @@ use super::part::{Part, Watch};
 use super::reflection::{self, Quote};
 use super::touched::Touched;
 use super::window::IdWindow;
+use crate::analyze::ahead::fetch;
 use crate::analyze::calibration::Calibration;
 use crate::analyze::drift::{self, Change, Drift, Series};
 use crate::analyze::errors::Errors;
@@ -20,7 +24,7 @@ use crate::analyze::load::Load;
 use crate::analyze::progress::Progress;
 use crate::analyze::silence::Silence;
 use crate::analyze::stuck::{Detection, Event, Stuck};
-use crate::domain::{Advice, Assessment, InsightKind, Kind, Observation, SessionKey, Status, Timestamp};
+use crate::domain::{Advice, AgentId, Assessment, InsightKind, Kind, Observation, SessionKey, Status, Timestamp};
 
 /// One agent's part of the meta-state: private, and serialised whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,6 +125,52 @@ impl AgentState {
             advice: Advice::Continue,
             ids: IdWindow::default(),
             due: None,
+        }
+    }
+
+    /// Fetches the agent itself; see [`crate::analyze::ahead`].
+    pub(super) fn ahead(&self) {
+        fetch(Some(&self.observations));
+        fetch(Some(&self.due));
+        fetch(Some(&self.status));
+        black_box((self.sessions.len(), self.looping.len(), self.quotes.len(), self.open.len()));
+        black_box((self.errors.figures().results, self.silence.last_seen()));
+    }
+
+    /// Fetches what judging it needs where that was touched.
+    pub(super) fn ahead_of_judging(&self, touched: Touched) {
+        fetch(self.open.first());
+        self.progress.ahead();
+        self.silence.ahead();
+        if touched.has(Touched::SERIES) {
+            self.drift.ahead_of_judging();
+        }
+        if touched.has(Touched::LOAD) {
+            self.load.ahead_of_judging();
+        }
+        if touched.has(Touched::CLAIMS) {
+            self.calibration.ahead_of_judging();
+        }
+    }
+
+    /// Fetches what folding an observation needs, and judging its agent after that.
+    pub(super) fn ahead_of(&self, observation: &Observation) {
+        if let Some(id) = observation.id {
+            self.ids.ahead(id);
+        }
+        fetch(Some(&self.observations));
+        self.load.ahead(observation);
+        self.drift.ahead(observation);
+        self.calibration.ahead(observation);
+        self.progress.ahead();
+        self.silence.ahead();
+        fetch(self.open.first());
+        if let Some(quote) = self.quotes.front() {
+            fetch(quote.text.excerpt().as_bytes().first());
+        }
+        // Last, since it takes a search.
+        if let Some(session) = self.sessions.get(&observation.session) {
+            session.stuck.ahead(observation);
         }
     }
 
@@ -290,17 +340,27 @@ impl AgentState {
             self.calibration.expire(occasion.now, &config.calibration);
             self.lapse(occasion.now, config);
         }
+        let (before, causes) = (changes.len(), touched.has(Touched::CAUSES));
         for kind in KINDS {
-            // What is open may follow from what opens or resolves now.
-            if touched.concerns(kind) || !self.open.is_empty() {
+            let open = self.is_open(kind);
+            // An overload shows more figures once it is open, and one that is held open may be over.
+            let unsettled = open && (kind == InsightKind::Overloaded || self.damper.is_held(kind));
+            if touched.concerns(kind) || unsettled {
                 self.assess_kind(kind, occasion, config, book, changes);
+            } else if open && (causes || changes.len() > before) && !occasion.rests(kind) {
+                // What it rests on is as it was, but what explains it may have opened or resolved just now.
+                self.carry_out(kind, Assessment::Hold, occasion, book, changes);
             }
         }
-        let insights = self.open.iter().filter_map(|(_, id)| book.get(*id));
         let active = occasion.now.since(self.last_seen) < config.idle_after
             || self.silence.is_awaited(occasion.now, &config.silence);
-        self.status = advice::status(insights.clone(), active);
-        self.advice = insights.map(advice::advice).max().unwrap_or(Advice::Continue);
+        // An active agent whose insights are as they were is in the state in which it was.
+        if causes || changes.len() > before || !active || self.status == Status::Idle {
+            let insights: Vec<_> = self.open.iter().filter_map(|(_, id)| book.get(*id)).collect();
+            let insights = insights.iter().copied();
+            self.status = advice::status(insights.clone(), active);
+            self.advice = insights.map(advice::advice).max().unwrap_or(Advice::Continue);
+        }
     }
 
     /// Judges one kind and carries out what follows.
@@ -313,18 +373,33 @@ impl AgentState {
         changes: &mut Vec<InsightChange>,
     ) {
         // What an analyzer that rests was not told of, it cannot judge.
-        if Part::of(kind).is_some_and(|part| occasion.resting.has(part)) {
-            return;
+        if !occasion.rests(kind) {
+            let assessment = self.judge(kind, occasion.now, config);
+            self.carry_out(kind, assessment, occasion, book, changes);
         }
-        let assessment = links::linked(kind, self.judge(kind, occasion.now, config), &self.open, book);
+    }
+
+    fn carry_out(
+        &mut self,
+        kind: InsightKind,
+        assessment: Assessment,
+        occasion: &Occasion<'_>,
+        book: &mut InsightBook,
+        changes: &mut Vec<InsightChange>,
+    ) {
+        let assessment = links::linked(kind, assessment, &self.open, book);
         let words = |evidence: &_| reflection::content(kind, evidence, self.quotes.iter());
         // A loop has ended when it has: the definition says so.
         let damper = if kind == InsightKind::Stuck { None } else { Some(&mut self.damper) };
         changes.extend(book.carry_out(occasion, &mut self.open, damper, kind, assessment, words));
     }
 
+    fn is_open(&self, kind: InsightKind) -> bool {
+        self.open.iter().any(|(known, _)| *known == kind)
+    }
+
     fn judge(&self, kind: InsightKind, now: Timestamp, config: &Config) -> Assessment {
-        let open = self.open.iter().any(|(known, _)| *known == kind);
+        let open = self.is_open(kind);
         match kind {
             InsightKind::Stuck => match self.loop_now() {
                 Some(detection) => Assessment::Raise(detection.severity(&config.stuck), detection.evidence()),
@@ -346,15 +421,23 @@ impl AgentState {
         }
     }
 
-    /// When it has to be judged again although nothing came in.
-    pub(super) fn next_due(&self, now: Timestamp, config: &Config) -> Option<Timestamp> {
+    /// When it has to be judged again although nothing came in, as far as that may be sooner than was noted: what was not
+    /// touched is due when it was, and costs no look.
+    pub(super) fn next_due(
+        &self,
+        agent: &AgentId,
+        now: Timestamp,
+        touched: Touched,
+        config: &Config,
+    ) -> Option<Timestamp> {
+        let load = || self.load.next_due(now).map(|due| due.plus(spread(agent)));
         let idle = self.last_seen.plus(config.idle_after);
         [
             (idle > now).then_some(idle),
             self.damper.next_due().filter(|due| *due > now),
             self.next_lapse(config).filter(|due| *due > now),
-            self.drift.next_due(now, &config.drift),
-            self.load.next_due(now),
+            touched.has(Touched::SERIES).then(|| self.drift.next_due(now, &config.drift)).flatten(),
+            touched.has(Touched::LOAD).then(load).flatten(),
             self.progress.next_due(now, &config.progress),
             self.silence.next_due(now, &config.silence),
         ]
@@ -362,6 +445,13 @@ impl AgentState {
         .flatten()
         .min()
     }
+}
+
+/// How long after its load changed by time alone an agent is judged. The windows of all agents move on at the same
+/// moments, and ten thousand judged in one beat would take it whole.
+fn spread(agent: &AgentId) -> Duration {
+    const LONGEST_MS: u64 = 5000;
+    Duration::from_millis(xxh3_64(agent.as_str().as_bytes()) % LONGEST_MS)
 }
 
 /// Kinds of insights about agents, causes before what they explain.

@@ -15,6 +15,7 @@ mod introspection;
 mod links;
 mod meta;
 mod part;
+mod reading;
 mod reflection;
 mod roster;
 mod touched;
@@ -33,6 +34,7 @@ pub use insights::{InsightBook, InsightChange};
 pub use introspection::{Anomaly, Figure, Introspection};
 pub use meta::MetaState;
 pub use part::{Laps, Part, Parts, Stopwatch, Watch};
+pub use reading::{Origin, Reading, StreamId, Verdict};
 pub use reflection::{Entry, Quote, Reflection};
 pub use touched::Touched;
 pub use window::IdWindow;
@@ -92,6 +94,9 @@ pub struct Changed {
 }
 
 impl Engine {
+    /// Agents whose memory is fetched at once.
+    const AHEAD: usize = 8;
+
     /// An engine that remembers nothing, as the leader of an epoch.
     pub fn new(config: Config, epoch: u64) -> Self {
         Self {
@@ -130,6 +135,19 @@ impl Engine {
     /// Takes in that nobody was beating for so long.
     pub fn was_absent(&mut self, duration: Duration, interval: Duration) {
         self.meta.vitals.absent(duration, interval);
+    }
+
+    /// Goes on as the leader of another epoch, past this beat: beats only rise for whoever saw it.
+    pub fn lead(&mut self, epoch: u64, past: u64) {
+        self.meta.epoch = epoch;
+        self.meta.beat = self.meta.beat.max(past);
+    }
+
+    /// Takes note of how far the stream of observations is folded.
+    pub fn has_read(&mut self, reading: &Reading) {
+        if self.meta.reading != *reading {
+            self.meta.reading.clone_from(reading);
+        }
     }
 
     /// One beat: [`Engine::fold`], then [`Engine::finish`].
@@ -184,7 +202,10 @@ impl Engine {
 
     fn fold_dealt(&mut self, deal: &mut Deal, now: Timestamp, observations: &[Observation], watch: &mut impl Watch) {
         let mut places = std::mem::take(&mut deal.places);
-        for place in places.drain(..) {
+        for (i, place) in places.iter().copied().enumerate() {
+            if i % Self::AHEAD == 0 {
+                self.ahead(places.iter().skip(i).take(Self::AHEAD), deal, observations);
+            }
             let Some(slot) = self.roster.slot_mut(place) else { continue };
             let hand = std::mem::take(&mut slot.hand);
             for i in deal.cards(hand) {
@@ -193,7 +214,26 @@ impl Engine {
             }
             self.roster.touch(place);
         }
+        places.clear();
         deal.places = places;
+    }
+
+    /// Fetches what folding the next agents' observations needs, a piece of all of them at a time.
+    fn ahead<'a>(&self, places: impl Iterator<Item = &'a Place> + Clone, deal: &Deal, observations: &[Observation]) {
+        let slots = places.filter_map(|place| self.roster.slot(*place));
+        slots.clone().for_each(|slot| slot.state.ahead());
+        for slot in slots {
+            if let Some(first) = deal.cards(slot.hand).next().and_then(|first| observations.get(first)) {
+                slot.state.ahead_of(first);
+            }
+        }
+    }
+
+    /// Fetches what judging the next agents needs, likewise.
+    fn ahead_of_judging<'a>(&self, places: impl Iterator<Item = &'a Place> + Clone) {
+        let slots = places.filter_map(|place| self.roster.slot(*place));
+        slots.clone().for_each(|slot| slot.state.ahead());
+        slots.for_each(|slot| slot.state.ahead_of_judging(slot.touched));
     }
 
     fn fold_one(&mut self, place: Place, observation: &Observation, now: Timestamp, watch: &mut impl Watch) {
@@ -255,9 +295,16 @@ impl Engine {
         self.meta.beat += 1;
         self.meta.at = now;
         self.wake(now);
-        for place in std::mem::take(&mut self.dirty) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        self.beat.agents.reserve(dirty.len());
+        for (i, place) in dirty.iter().copied().enumerate() {
+            if i % Self::AHEAD == 0 {
+                self.ahead_of_judging(dirty.iter().skip(i).take(Self::AHEAD));
+            }
             self.assess(place, now);
         }
+        dirty.clear();
+        self.dirty = dirty;
         self.fit();
         self.judge_itself(now, pulse);
         self.meta.reflection.take_in(&self.beat.insights);
@@ -313,7 +360,8 @@ impl Engine {
             self.meta.unfitted.push_back(slot.agent.clone());
         }
         // A later moment than the one noted can wait until that has come: the queue holds few entries an agent.
-        let due = state.next_due(now, &self.config).filter(|due| state.due.is_none_or(|noted| *due < noted));
+        let due = state.next_due(&slot.agent, now, touched, &self.config);
+        let due = due.filter(|due| state.due.is_none_or(|noted| *due < noted));
         if let Some(due) = due {
             state.due = Some(due);
             self.timers.push(Reverse((due, place)));

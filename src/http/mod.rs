@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! edge ─▶ serve ─▶ router ─▶ gate ─▶ observations ─▶ intake ─▶ the heart's queue
-//!                                ├▶ reading (state, advice, metrics, probes, page)
+//!                                ├▶ reading (state, advice, calibration, metrics, probes)
+//!                                ├▶ page (the dashboard and the client library)
 //!                                ├▶ streams (which client is it?)
 //!                                └▶ upgrade ─▶ a stream, in a task of its own
 //! ```
@@ -17,6 +18,7 @@ mod gate;
 mod intake;
 mod memory;
 mod observations;
+mod page;
 mod problem;
 mod proxy;
 mod reading;
@@ -34,6 +36,7 @@ pub use address::{ClientAddress, ForwardedHeader};
 pub use config::Config;
 pub use edge::{Edge, FileError, REFUSALS};
 pub use gate::Gate;
+pub use intake::Way;
 pub use router::router;
 pub use serve::{listen, serve};
 pub use services::{Clock, Parts, Pulse, Readiness, Services};

@@ -15,7 +15,7 @@ use axum::routing::{any, delete, get, post};
 
 use super::problem::Problem;
 use super::services::Services;
-use super::{observations, reading, streams, upgrade};
+use super::{observations, page, reading, streams, upgrade};
 
 /// All routes.
 pub fn router(services: Arc<Services>) -> Router {
@@ -33,7 +33,10 @@ pub fn router(services: Arc<Services>) -> Router {
         .route("/metrics", get(reading::metrics))
         .route("/livez", get(reading::livez))
         .route("/readyz", get(reading::readyz))
-        .route("/", get(reading::page))
+        .route("/", get(page::page))
+        .route("/client.js", get(page::page))
+        .route("/client.d.ts", get(page::page))
+        .route("/assets/{name}", get(page::asset))
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .fallback(|| async { Problem::not_found() })
         .layer(from_fn(guarded))

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::record::{Layout, Place, Record, layout};
+use super::curve::{self, Curve};
+use super::record::{Layout, Leaf, Place, Record, layout};
 use super::state::Position;
-use crate::domain::{AgentId, EvidenceKey, InsightId, Timestamp};
+use crate::domain::{AgentId, ClusterStatus, EvidenceKey, InsightId, InstanceName, Timestamp};
 
 layout! {
     /// The daemon itself.
@@ -32,6 +33,10 @@ layout! {
         StoreBreaker = "breaker" in "store",
         /// Beats not yet stored.
         StoreLag = "lag_beats" in "store",
+        /// Whether a leader tells all this.
+        ClusterStatus = "status" in "cluster",
+        /// Who leads, or led last.
+        ClusterLeader = "leader" in "cluster",
     }
 }
 
@@ -189,6 +194,17 @@ pub struct PublicBeat {
     pub(super) system: Record<SystemLayout>,
     pub(super) agents: Vec<(AgentId, Option<Record<AgentLayout>>)>,
     pub(super) insights: Vec<(InsightId, Option<Record<InsightLayout>>)>,
+    /// Of agents whose claims changed; not in the streams.
+    pub(super) curves: Vec<(AgentId, Curve)>,
+}
+
+/// A pod's place among the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether a leader tells what is shown.
+    pub status: ClusterStatus,
+    /// Who leads, or led last, as far as that is known.
+    pub leader: Option<InstanceName>,
 }
 
 impl PublicBeat {
@@ -197,12 +213,25 @@ impl PublicBeat {
         self.position
     }
 
+    /// When it was.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Says whose beat it is.
+    pub fn stand(&mut self, standing: &Standing) {
+        let Standing { status, leader } = standing;
+        self.system.set(SystemField::ClusterStatus, Leaf::Word(status.as_str()));
+        self.system.set(SystemField::ClusterLeader, leader.clone().map(Leaf::Instance));
+    }
+
     /// Takes in a later beat, so that applying the result has the same effect as applying both.
     pub fn absorb(&mut self, later: Self) {
-        let Self { position, at, system, agents, insights } = later;
+        let Self { position, at, system, agents, insights, curves } = later;
         self.position = position;
         self.at = at;
         self.system = system;
+        curve::absorb(&mut self.curves, curves, &agents);
         absorb(&mut self.agents, agents);
         absorb(&mut self.insights, insights);
     }

@@ -382,6 +382,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Message::Ping => self.answer(Frame::pong()),
             Message::Subscribe { agents, max_hz } => {
                 let filters = self.streams.hub.filters();
+                // Who only changes the rate knows the state still: a stream that was resumed stays a difference.
+                let rate_alone = agents.is_none() && self.filter.id() == filters.everybody().id();
                 let patterns = agents.as_ref().map_or(0, Vec::len);
                 self.filter = match agents {
                     Some(patterns) => filters.of(patterns, self.streams.settings.limits.subscribe_patterns)?,
@@ -389,7 +391,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 };
                 self.place.tally.subscribed(patterns);
                 self.pace.at_most(max_hz);
-                self.start_afresh();
+                if !rate_alone {
+                    self.start_afresh();
+                }
             }
             Message::Observe(_) if !self.session.may_observe => {
                 self.streams.metrics.ws_scope_reject_total.inc();

@@ -166,6 +166,19 @@ impl Registry {
         Ok(Place { registry: Arc::clone(self), id, holder, limiter, tally, signal })
     }
 
+    /// Whether anybody can have a place now: to be asked before what lets a client in is used up.
+    ///
+    /// # Errors
+    /// [`NoPlace::Draining`] or [`NoPlace::Full`].
+    pub fn look(&self) -> Result<(), NoPlace> {
+        let open = self.open.lock();
+        match (open.draining, open.streams.len() >= self.streams) {
+            (true, _) => Err(NoPlace::Draining),
+            (false, true) => Err(NoPlace::Full),
+            (false, false) => Ok(()),
+        }
+    }
+
     /// How many streams are open.
     pub fn count(&self) -> usize {
         self.open.lock().streams.len()

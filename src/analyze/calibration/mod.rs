@@ -19,10 +19,12 @@
 
 mod assess;
 mod config;
+mod curve;
 mod details;
 mod figures;
 mod pending;
 mod ranks;
+mod roc;
 mod saved;
 mod smooth;
 mod strata;
@@ -32,16 +34,19 @@ mod tests;
 mod window;
 
 pub use config::Config;
+pub use curve::{Curve, Tally};
 pub use details::Details;
 pub use figures::{Decomposition, Estimate, Figures, Levels};
+pub use roc::RocPoint;
 pub use strata::Sensitivity;
 
 use pending::{Half, Pending, Waiting};
 use strata::Strata;
 use window::{Resolved, Window};
 
+use super::ahead::fetch;
 use crate::analyze::metad::Counts;
-use crate::domain::{ClaimKey, Probability, TaskKey, Timestamp};
+use crate::domain::{ClaimKey, Kind, Observation, Probability, TaskKey, Timestamp};
 
 /// The calibration of one agent. Empty until its first claim or verdict.
 #[derive(Clone, Debug, Default)]
@@ -140,6 +145,24 @@ impl Calibration {
                 state.wait(Waiting { claim, at, half: Half::Verdict(correct) }, config);
                 Joined { verdict: true, ..Joined::default() }
             }
+        }
+    }
+
+    /// See [`super::ahead`].
+    pub(crate) fn ahead(&self, observation: &Observation) {
+        if let (Kind::Claim { claim, .. } | Kind::Verdict { claim, .. }, Some(state)) = (&observation.kind, &self.0) {
+            state.pending.ahead(claim.get());
+            state.window.ahead(claim.get());
+            state.strata.ahead();
+            fetch(Some(&state.stale));
+        }
+    }
+
+    /// The same for what is looked at when it is judged.
+    pub(crate) fn ahead_of_judging(&self) {
+        if let Some(state) = &self.0 {
+            state.window.ahead_of_judging();
+            fetch(Some(&state.stale));
         }
     }
 

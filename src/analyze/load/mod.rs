@@ -3,6 +3,8 @@
 //! Latency is kept twice: *lately* (two windows of five minutes or more, what [`InsightKind::Overloaded`] looks at) and
 //! *overall* (the agent's life, which is what a report on a recording wants). Both are sketches, see [`Sketch`].
 //!
+//! What passes by time alone (a window moves on while the agent does nothing) is shown up to five seconds later.
+//!
 //! | figure | formula | window | when it moves |
 //! | --- | --- | --- | --- |
 //! | `p50_ms`, `p95_ms`, `p99_ms` | value at rank floor(q (n − 1)) by DDSketch, within 1 % (Masson et al. 2019) | last 5 to 10 minutes, longer where there are fewer than 20 results; none without a result in 10 minutes | p95 alone: one tool or now and then; all: the service or the model |
@@ -118,6 +120,21 @@ impl Load {
         }
     }
 
+    /// See [`super::ahead`].
+    pub(crate) fn ahead(&self, observation: &Observation) {
+        match (&observation.kind, &self.latency, &self.usage) {
+            (Kind::Result { duration_ms: Some(ms), .. }, Some(latency), _) => latency.ahead(*ms),
+            (Kind::Usage { .. }, _, Some(usage)) => usage.ahead(),
+            _ => {}
+        }
+    }
+
+    /// The same for what is looked at when it is judged.
+    pub(crate) fn ahead_of_judging(&self) {
+        self.usage.iter().for_each(|usage| usage.ahead());
+        self.latency.iter().for_each(|latency| latency.ahead_of_judging());
+    }
+
     /// The figures at `now`.
     pub fn figures(&self, now: Timestamp) -> Figures {
         let (latency, usage) = (self.latency.as_deref(), self.usage.as_deref());
@@ -167,13 +184,16 @@ impl Load {
 
     fn judge_latency(&self, now: Timestamp, config: &Config, verdict: &mut Verdict) {
         let Some(latency) = &self.latency else { return };
-        let Some(lately) = latency.lately(now).filter(|lately| lately.n >= ENOUGH) else { return };
-        let show =
-            |evidence: Evidence| evidence.number(EvidenceKey::P95Ms, lately.p95_ms).count(EvidenceKey::N, lately.n);
-        verdict.weigh(lately.p95_ms, config.p95_limit_ms, 3.0, show);
-        if let Some(usual) = latency.usual_p95_ms() {
+        let usual = latency.usual_p95_ms();
+        if usual.is_none() && config.p95_limit_ms <= 0.0 {
+            return;
+        }
+        let Some((n, p95_ms)) = latency.p95_lately(now).filter(|(n, _)| *n >= ENOUGH) else { return };
+        let show = |evidence: Evidence| evidence.number(EvidenceKey::P95Ms, p95_ms).count(EvidenceKey::N, n);
+        verdict.weigh(p95_ms, config.p95_limit_ms, 3.0, show);
+        if let Some(usual) = usual {
             let limit = (config.p95_factor * usual).max(config.p95_floor_ms);
-            verdict.weigh(lately.p95_ms, limit, 3.0, |evidence| show(evidence).number(EvidenceKey::Before, usual));
+            verdict.weigh(p95_ms, limit, 3.0, |evidence| show(evidence).number(EvidenceKey::Before, usual));
         }
     }
 
