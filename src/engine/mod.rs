@@ -15,6 +15,7 @@ mod introspection;
 mod links;
 mod meta;
 mod part;
+mod reading;
 mod reflection;
 mod roster;
 mod touched;
@@ -33,6 +34,7 @@ pub use insights::{InsightBook, InsightChange};
 pub use introspection::{Anomaly, Figure, Introspection};
 pub use meta::MetaState;
 pub use part::{Laps, Part, Parts, Stopwatch, Watch};
+pub use reading::{Origin, Reading, StreamId, Verdict};
 pub use reflection::{Entry, Quote, Reflection};
 pub use touched::Touched;
 pub use window::IdWindow;
@@ -133,6 +135,19 @@ impl Engine {
     /// Takes in that nobody was beating for so long.
     pub fn was_absent(&mut self, duration: Duration, interval: Duration) {
         self.meta.vitals.absent(duration, interval);
+    }
+
+    /// Goes on as the leader of another epoch, past this beat: beats only rise for whoever saw it.
+    pub fn lead(&mut self, epoch: u64, past: u64) {
+        self.meta.epoch = epoch;
+        self.meta.beat = self.meta.beat.max(past);
+    }
+
+    /// Takes note of how far the stream of observations is folded.
+    pub fn has_read(&mut self, reading: &Reading) {
+        if self.meta.reading != *reading {
+            self.meta.reading.clone_from(reading);
+        }
     }
 
     /// One beat: [`Engine::fold`], then [`Engine::finish`].

@@ -24,6 +24,7 @@ mod details;
 mod figures;
 mod pending;
 mod ranks;
+mod roc;
 mod saved;
 mod smooth;
 mod strata;
@@ -36,6 +37,7 @@ pub use config::Config;
 pub use curve::{Curve, Tally};
 pub use details::Details;
 pub use figures::{Decomposition, Estimate, Figures, Levels};
+pub use roc::RocPoint;
 pub use strata::Sensitivity;
 
 use pending::{Half, Pending, Waiting};
