@@ -120,12 +120,21 @@ const REASONS = Object.freeze({
   },
 });
 
+/** What 4403 means, too: not the token is bad, but its use here. */
+const CUT_OFF = Object.freeze({
+  why: "This stream was cut off by somebody who runs the daemon, or from this address nobody may connect.",
+  todo: "Ask who runs the daemon.",
+  again: false,
+});
+
 /**
  * What a close code means, in words.
  * @param {number} code
+ * @param {string} [reason] What the daemon said beside it.
  * @returns {Reason}
  */
-export function reasonOf(code) {
+export function reasonOf(code, reason) {
+  if (code === 4403 && reason === "cut off") return { code, ...CUT_OFF };
   const known = REASONS[code] ?? { why: `The stream was closed with code ${code}.`, todo: "Reconnecting.", again: true };
   return { code, ...known };
 }
@@ -319,7 +328,7 @@ export class MetacogStream extends EventTarget {
     socket.onopen = () => this.#subscribe(false);
     socket.onmessage = (event) => this.#receive(socket, String(event.data));
     socket.onclose = (event) => {
-      if (socket === this.#socket) this.#closed(event.code);
+      if (socket === this.#socket) this.#closed(event.code, event.reason);
     };
     this.#watch = setInterval(() => {
       if (Date.now() - this.#heard > Math.max(SILENCE, 3000 / (this.#maxHz ?? 1))) {
@@ -404,11 +413,14 @@ export class MetacogStream extends EventTarget {
     this.#tell("change", { patch, epoch, beat, at: this.at });
   }
 
-  /** @param {number} code */
-  async #closed(code) {
+  /**
+   * @param {number} code
+   * @param {string} [said]
+   */
+  async #closed(code, said) {
     this.#hangUp();
     if (this.#greeted || code !== 1006) {
-      const reason = reasonOf(code);
+      const reason = reasonOf(code, said);
       if (!reason.again) this.#end(reason);
       else if (this.#ticket !== undefined || !this.#greeted) this.#wait(reason);
       else this.#end({ ...reason, todo: "Connect with a new token.", again: false });
@@ -433,7 +445,9 @@ export class MetacogStream extends EventTarget {
     if (response.status === 429 || response.status >= 500) return NOT_READY;
     const problem = await response.json().catch(() => ({}));
     const why = typeof problem.detail === "string" ? `${problem.detail[0].toUpperCase()}${problem.detail.slice(1)}.` : `The daemon answered with ${response.status}.`;
-    const todo = response.status === 403 ? "Connect with a token that has the scope metacog.stream." : "Connect with a new token.";
+    const lacksScope = response.headers.get("www-authenticate")?.includes("insufficient_scope");
+    const elsewhere = response.status === 403 ? "Ask who runs the daemon." : "Connect with a new token.";
+    const todo = lacksScope ? "Connect with a token that has the scope metacog.stream." : elsewhere;
     return { code: 0, why, todo, again: false };
   }
 
