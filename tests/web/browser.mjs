@@ -278,9 +278,9 @@ const parts = {
     await second.page.getByText("Close another page or program that uses it, and connect again.").waitFor();
     await second.picture("too-many");
     await accessible(second.page, "cut off");
-    // 4401: this token has a second or two.
+    // 4401: this token has a few seconds.
     const expiring = await open(daemon);
-    await expiring.page.goto(`${daemon.url}/#token=${token("two", "metacog.stream", 2)}`);
+    await expiring.enter(token("two", "metacog.stream", 8));
     await expiring.page.getByText("The token has expired. (4401)").waitFor();
     await expiring.page.getByText("Connect with a new token.").waitFor();
     assert.equal(await expiring.page.textContent("#status"), "cut off");
