@@ -80,7 +80,7 @@ pub struct Parts {
     /// Who is let in.
     pub gate: Arc<Gate>,
     /// To the heart.
-    pub queue: ingest::queue::Sender,
+    pub way: super::intake::Way,
     /// The heart.
     pub pulse: Arc<dyn Pulse>,
     /// Where the daemon is in its life.
@@ -114,12 +114,12 @@ pub struct Services {
 impl Services {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, limits, stream, interval, hub, edge, gate, queue, pulse, readiness, metrics, clock, tasks } =
+        let Parts { config, limits, stream, interval, hub, edge, gate, way, pulse, readiness, metrics, clock, tasks } =
             parts;
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let ahead = ingest::Limits::default().ahead;
         let intake = Arc::new(super::intake::Intake {
-            queue,
+            way,
             limits: ingest::Limits { items: limits.batch, ahead },
             metrics: metrics.clone(),
         });

@@ -12,11 +12,13 @@
 
 mod analyze;
 mod auth;
+mod cluster;
 mod commands;
 mod contract;
 mod contract_commands;
 mod edge;
 mod first;
+mod grafana;
 mod hostile_crowd;
 mod hostile_http;
 mod hostile_stream;
@@ -31,4 +33,5 @@ mod store;
 mod streams;
 mod structure;
 mod support;
+mod watch;
 mod web;

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Config, Edge, Gate, Parts, Pulse, Readiness, Services, router, serve};
+use super::{Config, Edge, Gate, Parts, Pulse, Readiness, Services, Way, router, serve};
 use crate::auth::{Authenticator, Claims, Key, Keys, ReplayGuard, Tickets, mint};
 use crate::domain::Timestamp;
 use crate::ingest::queue;
@@ -104,7 +104,7 @@ impl Server {
             hub: Arc::clone(&hub),
             edge: Arc::clone(&edge),
             gate,
-            queue: sender,
+            way: Way::Direct(sender),
             pulse: Arc::clone(&heart) as Arc<dyn Pulse>,
             readiness: Arc::clone(&readiness),
             metrics: metrics.clone(),
