@@ -71,7 +71,7 @@ async fn node(arguments: &[&str]) -> String {
     let mut node = Command::new("node");
     node.args(arguments).current_dir(&folder).env("CONSCIOUSNESS_BINARY", env!("CARGO_BIN_EXE_consciousness-system"));
     let output = node.kill_on_drop(true).output();
-    let output = tokio::time::timeout(Duration::from_secs(300), output).await.expect("it ends").expect("node runs");
+    let output = tokio::time::timeout(Duration::from_secs(900), output).await.expect("it ends").expect("node runs");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{arguments:?}\n{told}\n{}", String::from_utf8_lossy(&output.stderr));
     told

@@ -24,9 +24,9 @@ const browser = await chromium.launch({ executablePath: EXECUTABLE, args: ARGUME
 
 /** A page that notes whatever it logs, and wherever it goes. */
 async function open(daemon, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, colorScheme: "light", ...options });
+  const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, colorScheme: "light", reducedMotion: "reduce", ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   const said = [];
   const went = [];
   page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
