@@ -16,6 +16,7 @@ mod object;
 pub mod origin;
 mod refusal;
 mod replay;
+pub mod revocation;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -29,5 +30,6 @@ pub use keys::{Keys, KeysError};
 pub use mint::{Claims, MintError, mint};
 pub use refusal::Refusal;
 pub use replay::ReplayGuard;
+pub use revocation::{Revocations, Watch};
 pub use scope::{Scope, Scopes};
-pub use ticket::Tickets;
+pub use ticket::{TicketId, Tickets};

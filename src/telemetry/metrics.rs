@@ -125,6 +125,18 @@ metrics! {
     leader: IntGauge,
     /// Requests refused for their credentials, by reason.
     auth_failures_total: IntCounterVec = ["reason"],
+    /// Whether Redis is configured and away, so that replay is guarded by this pod alone or streams are refused: 1 or 0.
+    auth_replay_outage: IntGauge,
+    /// Tokens and tickets that were found to have been used on several pods while Redis was away.
+    auth_replays_in_outage_total: IntCounter,
+    /// Revocations in force that this process knows.
+    auth_revocations: IntGauge,
+    /// Whether the revocations in Redis cannot be read, so that only those known so far are in force: 1 or 0.
+    auth_revocations_stale: IntGauge,
+    /// Streams closed because what they were opened with was revoked.
+    auth_revoked_streams_total: IntCounter,
+    /// Rows of the audit trail, by what became of them.
+    audit_rows_total: IntCounterVec = ["outcome"],
     /// Age of a key in use, in seconds: since its file was written, or since the start where it is in no file.
     auth_key_age_seconds: GaugeVec = ["kid"],
     /// Version and commit of the binary; always 1.
