@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::setting::{Problems, duration};
+use super::address::ForwardedHeader;
+use crate::setting::{Networks, Problems, duration};
 
 /// Section `server`: the listener and its connections.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +20,10 @@ pub struct Config {
     pub body_timeout: Duration,
     /// Connections open at a time, streams included.
     pub max_connections: usize,
+    /// Proxies that are believed when they say whom they ask for.
+    pub trusted_proxies: Networks,
+    /// The header in which they say so.
+    pub forwarded_header: ForwardedHeader,
 }
 
 impl Default for Config {
@@ -28,6 +33,8 @@ impl Default for Config {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             max_connections: 25_000,
+            trusted_proxies: Networks::default(),
+            forwarded_header: ForwardedHeader::default(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //!                         └▶ upgrade ─▶ a stream, in a task of its own
 //! ```
 
+mod address;
 mod body;
 mod config;
 mod gate;
@@ -21,6 +22,7 @@ mod services;
 mod tests;
 mod upgrade;
 
+pub use address::{ClientAddress, ForwardedHeader};
 pub use config::Config;
 pub use gate::Gate;
 pub use router::router;

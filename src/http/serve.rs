@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::address::{Addressed, Forwarded};
 use super::config::Config;
 
 /// Largest header of a request, its line included.
@@ -59,6 +60,7 @@ pub async fn serve(
     tasks: &TaskTracker,
 ) {
     let places = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
+    let forwarded = Arc::new(Forwarded::new(config));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -71,8 +73,8 @@ pub async fn serve(
             () = shutdown.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let socket = match accepted {
-            Ok((socket, _)) => socket,
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -87,7 +89,11 @@ pub async fn serve(
         // Frames are small and complete: nothing is gained by waiting for more.
         let _ = socket.set_nodelay(true);
         let connection = Connection { stream: Stream { socket, _place: place }, stalled: None };
-        let service = TowerToHyperService::new(router.clone());
+        let service = Addressed {
+            inner: TowerToHyperService::new(router.clone()),
+            peer: peer.ip(),
+            forwarded: Arc::clone(&forwarded),
+        };
         let served = builder.serve_connection(TokioIo::new(connection), service).with_upgrades();
         let shutdown = shutdown.clone();
         tasks.spawn(async move {

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::address::ClientAddress;
 use super::problem::Problem;
 use super::serve::Connection;
 use super::services::Services;
@@ -59,7 +60,11 @@ fn open(services: &Services, request: &Request) -> Result<(HeaderValue, Outcome)
     let accept = handshake(request).map_err(malformed)?;
     let since = since(request.uri()).map_err(malformed)?;
     let (identity, admission) = services.gate.redeem(visitor, now).map_err(refused)?;
-    let holder = Holder { subject: Arc::clone(&identity.subject), token: identity.jti.clone().unwrap_or_default() };
+    let holder = Holder {
+        subject: Arc::clone(&identity.subject),
+        token: identity.jti.clone().unwrap_or_default(),
+        address: ClientAddress::of(request).0,
+    };
     let count = |outcome| services.metrics.ws_connections_total.with_label_values(&[outcome]).inc();
     let place = match services.streams.registry.admit(holder) {
         Ok(place) => place,

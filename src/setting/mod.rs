@@ -6,10 +6,12 @@
 pub mod duration;
 mod limits;
 mod list;
+pub mod networks;
 mod problems;
 mod secret;
 
 pub use limits::Limits;
 pub use list::list;
+pub use networks::Networks;
 pub use problems::Problems;
 pub use secret::{Secret, SecretUrl};

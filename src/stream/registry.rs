@@ -1,6 +1,7 @@
 //! The open streams: how many, whose, and the way to reach each.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub struct Holder {
     pub subject: Arc<str>,
     /// The token's `jti`; the newest one's after a refresh.
     pub token: Arc<str>,
+    /// Where the stream was opened from.
+    pub address: IpAddr,
 }
 
 /// What a stream is told from outside.
@@ -229,7 +232,7 @@ mod tests {
     }
 
     fn holder(subject: &str, token: &str) -> Holder {
-        Holder { subject: subject.into(), token: token.into() }
+        Holder { subject: subject.into(), token: token.into(), address: [192, 0, 2, 1].into() }
     }
 
     #[tokio::test(start_paused = true)]

@@ -108,7 +108,7 @@ impl Bench {
         let (ours, theirs) = tokio::io::duplex(buffer);
         let streams = Arc::clone(&self.streams);
         async move {
-            let holder = Holder { subject: "dashboard".into(), token: "t-1".into() };
+            let holder = Holder { subject: "dashboard".into(), token: "t-1".into(), address: [192, 0, 2, 1].into() };
             let place = streams.registry.admit(holder).unwrap();
             let wire = Wire::new(ours, &[], streams.settings.limits.message_bytes);
             let task = tokio::spawn(streams.run(wire, session, place));
