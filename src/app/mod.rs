@@ -1,5 +1,6 @@
 //! Floor 6: composition. Puts the rooms together, spawns all tasks, and ends them in order.
 
+mod access;
 mod heart;
 mod series;
 mod signals;
@@ -17,11 +18,12 @@ use tokio_util::task::TaskTracker;
 
 pub use signals::{Signals, Wish};
 
+use self::access::Access;
 use self::heart::{Beating, HeartPulse};
-use crate::auth::{Authenticator, Keys, KeysError, ReplayGuard, Tickets};
+use crate::auth::{Authenticator, Keys, KeysError};
 use crate::config::{Config, Shutdown};
 use crate::engine::{Document, Engine};
-use crate::http::{self, Gate, Parts, Readiness, Services};
+use crate::http::{self, Parts, Readiness, Services};
 use crate::ingest::queue;
 use crate::sanitize::PublicBeat;
 use crate::store::{self, Loaded, Store};
@@ -67,6 +69,7 @@ pub struct App {
     services: Arc<Services>,
     readiness: Arc<Readiness>,
     authenticator: Arc<Authenticator>,
+    access: Access,
     hub: Arc<Hub>,
     beats: mpsc::Receiver<PublicBeat>,
     beating: Beating,
@@ -100,15 +103,8 @@ impl App {
             tracing::warn!("no redis.url is configured: nothing outlives the process");
         }
 
-        let authenticator = Arc::new(Authenticator::new(&config.auth, keys));
-        let guard = Arc::new(ReplayGuard::new(config.auth.replay_capacity, config.auth.leeway));
-        let gate = Gate {
-            authenticator: Arc::clone(&authenticator),
-            guard: Arc::clone(&guard),
-            tickets: Tickets::new(Arc::clone(&authenticator), guard)?,
-            allowed_origins: config.auth.allowed_origins.clone(),
-            metrics: metrics.clone(),
-        };
+        let (gate, pool, access) = Access::build(&config, keys, &metrics).await?;
+        let authenticator = Arc::clone(&gate.authenticator);
         let (queue, inbox) = queue::bounded(config.limits.queue);
         let (outbox, beats) = mpsc::channel(BEATS_AHEAD);
         let hub = Arc::new(Hub::new(HISTORY));
@@ -122,6 +118,7 @@ impl App {
             interval: config.heart.interval,
             hub: Arc::clone(&hub),
             gate: Arc::new(gate),
+            pool,
             queue,
             pulse: Arc::new(HeartPulse::new(pulse, config.heart.interval)),
             readiness: Arc::clone(&readiness),
@@ -150,6 +147,7 @@ impl App {
             services,
             readiness,
             authenticator,
+            access,
             hub,
             beats,
             beating,
@@ -179,6 +177,7 @@ impl App {
             listener,
             server,
             services,
+            access,
             hub,
             beats,
             beating,
@@ -190,6 +189,8 @@ impl App {
         } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
         let registry = Arc::clone(&services.streams().registry);
+        let last_steps = shutdown.grace / 5;
+        let access = access.start(&registry, last_steps);
         let (stop_heart, stopped) = std_mpsc::channel();
         let (heart_ended, mut ended) = oneshot::channel();
         let heart = thread::Builder::new().name("heart".into()).spawn(move || {
@@ -231,7 +232,6 @@ impl App {
 
         tracing::info!(grace_ms = shutdown.grace.as_millis() as u64, "draining");
         readiness.set_draining();
-        let last_steps = shutdown.grace / 5;
         let drain = async {
             let window = shutdown.drain.min(shutdown.grace - last_steps * 3);
             registry.drain(window, last_steps, rand::random::<f64>).await;
@@ -239,6 +239,7 @@ impl App {
             // The heart goes on while requests are answered, and stops when there is nobody left to fold for.
             connections.close();
             let _ = tokio::time::timeout(last_steps, connections.wait()).await;
+            access.end();
             drop(stop_heart);
             // It ends the hub's task, too: nobody is left to send beats.
             let _ = ended.await;
@@ -246,6 +247,7 @@ impl App {
             if let (Ok(engine), Ok(store)) = (heart.join(), writing.await) {
                 // An error was logged where it happened; there is nothing more to be done.
                 let _ = store.finish(Document::of(&engine), last_steps).await;
+                access.ended().await;
                 return true;
             }
             false

@@ -1,6 +1,6 @@
 //! Series that exist from the start.
 
-use crate::auth::Refusal;
+use crate::auth::{Refusal, audit};
 use crate::domain::{InsightKind, KindName, Severity, Source};
 use crate::http;
 use crate::ingest::RejectReason;
@@ -21,6 +21,9 @@ pub(super) fn declare(metrics: &Metrics) {
     }
     for refusal in Refusal::ALL {
         metrics.auth_failures_total.with_label_values(&[refusal.reason()]);
+    }
+    for outcome in audit::OUTCOMES {
+        metrics.audit_rows_total.with_label_values(&[outcome]);
     }
     for kind in InsightKind::ALL {
         for severity in Severity::ALL {

@@ -5,6 +5,7 @@
 //! [`ReplayGuard`] lets a token open one stream; [`Tickets`] reopen it. No refusal quotes anything of a token.
 
 mod algorithm;
+pub mod audit;
 mod authenticator;
 mod claims;
 mod config;

@@ -1,13 +1,16 @@
 //! Floor 6: the commands.
 
 pub mod analyze;
+pub mod audit;
 pub mod check_config;
 pub mod demo;
 pub mod reflect;
 pub mod replay;
 pub mod restore;
+pub mod revoke;
 pub mod serve;
 pub mod token;
+pub mod when;
 
 use std::fmt;
 use std::io::Write;
@@ -41,6 +44,10 @@ enum Command {
     Replay(replay::Args),
     /// Look through the stored states, and put one back
     Restore(restore::Args),
+    /// Revoke tokens, list what is revoked, or undo it
+    Revoke(revoke::Args),
+    /// Tell from the audit trail who held which scope, and used it
+    Audit(audit::Args),
     /// Print the effective configuration, or what is wrong with it
     CheckConfig(check_config::Args),
 }
@@ -96,6 +103,8 @@ pub fn run() -> Result<(), Failure> {
         Command::Reflect(args) => reflect::run(&args, env, &mut out),
         Command::Replay(args) => replay::run(&args),
         Command::Restore(args) => restore::run(&args, env, &mut out, clock::now()),
+        Command::Revoke(args) => revoke::run(&args, env, &mut out, clock::now()),
+        Command::Audit(args) => audit::run(&args, env, &mut out, clock::now()),
         Command::CheckConfig(args) => {
             let toml = check_config::run(&args, env).map_err(Failure::usage)?;
             print(&mut out, toml.trim_end())

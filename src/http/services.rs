@@ -76,6 +76,8 @@ pub struct Parts {
     pub hub: Arc<stream::Hub>,
     /// Who is let in.
     pub gate: Arc<Gate>,
+    /// What pods share of subjects' limits, where there are several.
+    pub pool: Option<stream::Pool>,
     /// To the heart.
     pub queue: ingest::queue::Sender,
     /// The heart.
@@ -110,7 +112,7 @@ pub struct Services {
 impl Services {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, limits, stream, interval, hub, gate, queue, pulse, readiness, metrics, clock, tasks } =
+        let Parts { config, limits, stream, interval, hub, gate, pool, queue, pulse, readiness, metrics, clock, tasks } =
             parts;
         let ahead = ingest::Limits::default().ahead;
         let intake = Arc::new(super::intake::Intake {
@@ -125,7 +127,7 @@ impl Services {
         };
         let streams = Arc::new(stream::Streams {
             hub,
-            registry: Arc::new(stream::Registry::new(&limits, metrics.clone())),
+            registry: Arc::new(stream::Registry::new(&limits, pool, metrics.clone())),
             backend: Arc::new(backend),
             settings: stream::Settings { config: stream, limits: limits.clone(), interval, linger: LINGER },
             metrics: metrics.clone(),

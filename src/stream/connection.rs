@@ -307,7 +307,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if matches!(incoming, Incoming::Pong) && self.pinged.take().is_some() {
             return Ok(());
         }
-        if self.place.limiter.check().is_err() {
+        if !self.place.limiter.admits() {
             self.streams.metrics.ws_rate_limit_drops_total.inc();
             if self.abuse.dropped(now) {
                 return Err(Fault::Told(Close::Policy));
@@ -375,8 +375,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn on_refreshed(&mut self, result: Result<Renewal, &'static str>) {
         self.refreshing = None;
         match result {
-            Ok(Renewal { token, expires, scopes, may_observe, resume }) => {
-                self.place.renew(token);
+            Ok(Renewal { token, issued, expires, scopes, may_observe, resume }) => {
+                self.place.renew(token, issued);
                 self.expires = Instant::now() + expires.since(self.streams.backend.now());
                 self.session = Session { expires, scopes, may_observe, resume, ..std::mem::take(&mut self.session) };
                 self.hello();

@@ -101,6 +101,8 @@ metrics! {
     ws_connections: IntGauge,
     /// Streams asked for, by how that went.
     ws_connections_total: IntCounterVec = ["outcome"],
+    /// Whether Redis is configured and away, so that the limits of subjects are this process's alone: 1 or 0.
+    ws_quota_outage: IntGauge,
     /// Observations accepted, by the way they came in and kind.
     observations_total: IntCounterVec = ["source", "kind"],
     /// Observations rejected, by reason.

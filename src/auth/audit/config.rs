@@ -20,11 +20,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            keep_for: Duration::from_hours(400 * 24),
-            keep_rows: 2_000_000,
-            interval: Duration::from_mins(1),
-        }
+        Self { keep_for: Duration::from_hours(400 * 24), keep_rows: 2_000_000, interval: Duration::from_mins(1) }
     }
 }
 

@@ -64,13 +64,7 @@ pub struct Held {
 impl Report {
     /// Of no rows yet.
     pub fn new(span: Span) -> Self {
-        Self {
-            span,
-            tokens: BTreeMap::new(),
-            subjects: BTreeMap::new(),
-            refusals: BTreeMap::new(),
-            rows: 0,
-        }
+        Self { span, tokens: BTreeMap::new(), subjects: BTreeMap::new(), refusals: BTreeMap::new(), rows: 0 }
     }
 
     /// Takes in a row.
@@ -240,10 +234,7 @@ mod tests {
         assert_eq!(expiring, ["prometheus"], "not alice's, which is over, nor mallory's, which is good for long");
         assert_eq!(report.unseen().collect::<Vec<_>>(), [("long-gone", day(100))]);
         let refusals: Vec<_> = report.refusals().collect();
-        assert_eq!(
-            refusals,
-            [("bad_signature", Act::State, 1), ("replayed", Act::Open, 1), ("revoked", Act::Open, 1)]
-        );
+        assert_eq!(refusals, [("bad_signature", Act::State, 1), ("replayed", Act::Open, 1), ("revoked", Act::Open, 1)]);
         assert_eq!(report.rows(), 7);
     }
 }

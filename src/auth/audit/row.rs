@@ -186,8 +186,11 @@ impl Row {
     /// Names and values, as they stand in Redis.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
         let Self { at, what, outcome, count, sub, jti, kid, scope, used, expires, from, code } = self;
-        let mut fields =
-            vec![("at", at.as_nanos().to_string()), ("what", what.as_str().to_owned()), ("outcome", outcome.to_string())];
+        let mut fields = vec![
+            ("at", at.as_nanos().to_string()),
+            ("what", what.as_str().to_owned()),
+            ("outcome", outcome.to_string()),
+        ];
         let mut add = |name, value: Option<String>| fields.extend(value.map(|value| (name, value)));
         add("count", (*count != 1).then(|| count.to_string()));
         for (name, value) in [("sub", sub), ("jti", jti), ("kid", kid)] {

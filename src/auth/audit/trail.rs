@@ -59,9 +59,9 @@ impl Trail {
     /// # Errors
     /// Why it failed.
     pub async fn trim(&mut self, before: Timestamp, most: usize) -> Result<u64, Fault> {
-        let old: u64 = self.link.command(redis::cmd("XTRIM").arg(TRAIL).arg("MINID").arg(before.as_millis()), 0).await?;
-        let many: u64 =
-            self.link.command(redis::cmd("XTRIM").arg(TRAIL).arg("MAXLEN").arg("~").arg(most), 0).await?;
+        let old: u64 =
+            self.link.command(redis::cmd("XTRIM").arg(TRAIL).arg("MINID").arg(before.as_millis()), 0).await?;
+        let many: u64 = self.link.command(redis::cmd("XTRIM").arg(TRAIL).arg("MAXLEN").arg("~").arg(most), 0).await?;
         Ok(old + many)
     }
 
@@ -70,12 +70,7 @@ impl Trail {
     ///
     /// # Errors
     /// Why Redis could not be asked.
-    pub async fn read(
-        &mut self,
-        since: Timestamp,
-        until: Timestamp,
-        mut each: impl FnMut(Row),
-    ) -> Result<u64, Fault> {
+    pub async fn read(&mut self, since: Timestamp, until: Timestamp, mut each: impl FnMut(Row)) -> Result<u64, Fault> {
         let mut from = since.minus(APART).as_millis().to_string();
         let mut lately = Lately::default();
         let mut unreadable = 0;

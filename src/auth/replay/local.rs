@@ -54,18 +54,20 @@ impl LocalGuard {
         if end <= seen.latest {
             return Err(Refusal::Expired);
         }
+        let full = seen.names.len() >= self.capacity;
         match seen.names.get_mut(&name) {
-            Some(Use::Used) => return Err(Refusal::Replayed),
+            Some(Use::Used) => Err(Refusal::Replayed),
             Some(released) => {
                 *released = Use::Used;
-                return Ok(());
+                Ok(())
             }
-            None if seen.names.len() >= self.capacity => return Err(Refusal::GuardFull),
-            None => {}
+            None if full => Err(Refusal::GuardFull),
+            None => {
+                seen.names.insert(name, Use::Used);
+                seen.by_end.push(Reverse((end, name)));
+                Ok(())
+            }
         }
-        seen.names.insert(name, Use::Used);
-        seen.by_end.push(Reverse((end, name)));
-        Ok(())
     }
 
     /// Gives a name back that was not used after all.
@@ -104,10 +106,7 @@ impl Seen {
 
 impl fmt::Debug for LocalGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalGuard")
-            .field("capacity", &self.capacity)
-            .field("len", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("LocalGuard").field("capacity", &self.capacity).field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
