@@ -2,7 +2,8 @@
 //!
 //! A client shows a token ([`credentials`]); the [`Authenticator`] checks its signature with one of the configured
 //! [`Keys`] and its claims against the time that is handed in, and names an [`Identity`] or a [`Refusal`]. The
-//! [`ReplayGuard`] lets a token open one stream; [`Tickets`] reopen it. No refusal quotes anything of a token.
+//! [`ReplayGuard`] lets a token open one stream; [`Tickets`] reopen it; [`Revocations`] end what was granted before its
+//! time; the trail of all that is in [`audit`]. No refusal quotes anything of a token.
 
 mod algorithm;
 pub mod audit;

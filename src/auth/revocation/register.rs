@@ -63,11 +63,9 @@ impl Register {
                 return Ok(false);
             }
             let next = known.map_or(Timestamp::EPOCH, |known| known.at.plus(Duration::from_nanos(1)));
-            let mut book = Book::default();
-            let now = entry.at;
-            book.enter(target.clone(), Entry { at: entry.at.max(next), ..entry.clone() });
+            let last = Entry { at: entry.at.max(next), ..entry.clone() };
             // Whoever comes in between is seen at the next turn.
-            if self.put(&reading, &book, now).await? > 0 {
+            if self.put(&reading, &[(target, Some(&last))], entry.at).await? > 0 {
                 return Ok(true);
             }
         }
@@ -95,27 +93,26 @@ impl Register {
         Ok(Reading { book, raw })
     }
 
-    /// Writes what this book has and the reading has not, or has older, and removes what need not be remembered. Returns
-    /// how many entries that changed.
-    pub(super) async fn put(&mut self, reading: &Reading, book: &Book, now: Timestamp) -> Result<u64, Fault> {
-        let mut invocation = PUT.key(ENTRIES);
-        let missing = book.iter().filter(|(target, entry)| {
-            entry.until > now && reading.book.get(target).is_none_or(|known| known.at < entry.at)
-        });
-        let outdated = reading.book.iter().filter(|(_, entry)| entry.until <= now);
-        let written = missing.map(|(target, entry)| (target, serde_json::to_string(entry).unwrap_or_default()));
-        let changes: Vec<_> =
-            written.chain(outdated.map(|(target, _)| (target, String::new()))).take(Self::MOST).collect();
+    /// Puts entries in the place of what was read, or removes what was read there, each where it is still so. Returns how
+    /// many that changed.
+    pub(super) async fn put(
+        &mut self,
+        reading: &Reading,
+        changes: &[(&Target, Option<&Entry>)],
+        now: Timestamp,
+    ) -> Result<u64, Fault> {
         if changes.is_empty() {
             return Ok(0);
         }
-        let longest = book.iter().chain(reading.book.iter()).map(|(_, entry)| entry.until.since(now)).max();
-        let lifetime = longest.unwrap_or_default() + Duration::from_hours(1);
+        let all = changes.iter().filter_map(|(_, entry)| *entry).chain(reading.book.iter().map(|(_, entry)| entry));
+        let lifetime = all.map(|entry| entry.until.since(now)).max().unwrap_or_default() + Duration::from_hours(1);
         let version = format!("{:032x}", rand::random::<u128>());
+        let mut invocation = PUT.key(ENTRIES);
         invocation.key(VERSION).arg(version).arg(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
-        for (target, value) in &changes {
+        for (target, entry) in changes {
             let field = target.field();
             let expected = reading.raw.get(&field).map(String::as_str).unwrap_or_default();
+            let value = entry.map(|entry| serde_json::to_string(entry).unwrap_or_default()).unwrap_or_default();
             invocation.arg(&field).arg(expected).arg(value);
         }
         let bytes = changes.len() * WEIGHT;

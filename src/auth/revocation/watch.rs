@@ -11,6 +11,8 @@ use crate::telemetry::Metrics;
 const POLL: Duration = Duration::from_millis(250);
 /// How often all is read anew even so, for what no version tells: that Redis was set back.
 const ANEW: Duration = Duration::from_secs(10);
+/// Entries that are brought up to date in one turn; the rest is left to the next.
+const BATCH: usize = 1_024;
 /// How often the streams are looked through after a change: again at the next turn, for those that were about to open
 /// or to be given another token.
 const SWEEPS: u32 = 2;
@@ -85,7 +87,11 @@ impl Watch {
         self.book.forget_until(now);
         self.publish();
         (self.version, self.read_at) = (Some(version), Instant::now());
-        let written = self.register.put(&reading, &self.book, now).await?;
+        let missing = self.book.iter().filter(|(target, entry)| reading.book.get(target) != Some(*entry));
+        let outdated = reading.book.iter().filter(|(_, entry)| entry.until <= now);
+        let changes = missing.map(|(target, entry)| (target, Some(entry)));
+        let changes: Vec<_> = changes.chain(outdated.map(|(target, _)| (target, None))).take(BATCH).collect();
+        let written = self.register.put(&reading, &changes, now).await?;
         if written > 0 {
             tracing::info!(entries = written, "revocations in redis were brought up to date");
         }
