@@ -14,7 +14,7 @@
 //! | --- | --- |
 //! | 6 | [`config`], [`app`], [`cli`] |
 //! | 5 | [`http`] |
-//! | 4 | [`ingest`], [`heartbeat`], [`auth`], [`store`], [`stream`] |
+//! | 4 | [`ingest`], [`heartbeat`], [`auth`], [`store`], [`stream`], [`cluster`] |
 //! | 3 | [`sanitize`] |
 //! | 2 | [`engine`] |
 //! | 1 | [`analyze`] |
@@ -31,6 +31,7 @@ pub mod auth;
 pub mod breaker;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod domain;
 pub mod engine;

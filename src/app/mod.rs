@@ -2,25 +2,27 @@
 
 mod access;
 mod heart;
+mod reload;
 mod series;
 mod signals;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use reload::Reload;
 pub use signals::{Signals, Wish};
 
 use self::access::Access;
 use self::heart::{Beating, HeartPulse};
-use crate::auth::{Authenticator, Keys, KeysError};
+use self::reload::Reloader;
+use crate::auth::{Keys, KeysError};
 use crate::config::{Config, Shutdown};
 use crate::engine::{Document, Engine};
 use crate::http::{self, Parts, Readiness, Services};
@@ -35,11 +37,6 @@ use crate::{clock, heartbeat, link};
 const BEATS_AHEAD: usize = 16;
 /// Names of changed agents and insights kept to tell streams the difference to an earlier beat.
 const HISTORY: usize = 262_144;
-/// How often the ages of keys are told anew.
-const KEY_AGES: Duration = Duration::from_secs(15);
-
-/// Reads the configuration and the keys again, or says what is wrong with them.
-pub type Reload = Box<dyn Fn() -> Result<(Config, Keys), String> + Send>;
 
 /// Why the daemon cannot run, or not go on.
 #[derive(Debug, thiserror::Error)]
@@ -68,18 +65,15 @@ pub struct App {
     server: http::Config,
     services: Arc<Services>,
     readiness: Arc<Readiness>,
-    authenticator: Arc<Authenticator>,
     access: Access,
     hub: Arc<Hub>,
     beats: mpsc::Receiver<PublicBeat>,
     beating: Beating,
-    metrics: Metrics,
     store: Store,
     inlet: store::Inlet,
     /// One task for each connection and each stream.
     connections: TaskTracker,
-    logs: Logs,
-    reload: Reload,
+    reloader: Reloader,
 }
 
 impl App {
@@ -136,6 +130,7 @@ impl App {
             }
             None => Engine::new(config.engine(), epoch),
         };
+        let reloader = Reloader::new(reload, config.clone(), authenticator, logs, metrics.clone());
         let (handoff, inlet) = store.handoff(config.heart.interval);
         let (facts, metered) = (store.facts(), metrics.clone());
         let beating =
@@ -146,17 +141,14 @@ impl App {
             server: config.server,
             services,
             readiness,
-            authenticator,
             access,
             hub,
             beats,
             beating,
-            metrics,
             store,
             inlet,
             connections,
-            logs,
-            reload,
+            reloader,
         })
     }
 
@@ -185,7 +177,7 @@ impl App {
             readiness,
             store,
             inlet,
-            ..
+            mut reloader,
         } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
         let registry = Arc::clone(&services.streams().registry);
@@ -207,11 +199,6 @@ impl App {
         let writing = tasks.spawn(store.run(inlet));
         let (router, accepting, served) = (http::router(services), closing.clone(), connections.clone());
         tasks.spawn(async move { http::serve(listener, router, &server, accepting, &served).await });
-        tasks.spawn(
-            closing
-                .clone()
-                .run_until_cancelled_owned(tell_key_ages(Arc::clone(&self.authenticator), self.metrics.clone())),
-        );
         let getting_ready = Arc::clone(&readiness);
         tasks.spawn(closing.clone().run_until_cancelled_owned(async move {
             // An error means that the hub is gone, and the daemon with it.
@@ -223,9 +210,10 @@ impl App {
         loop {
             tokio::select! {
                 wish = signals.next() => match wish {
-                    Wish::Reload => reload(&self.reload, &self.authenticator, &self.logs),
+                    Wish::Reload => reloader.all(),
                     Wish::End => break,
                 },
+                never = reloader.watch() => match never {},
                 _ = &mut ended => return Err(Error::HeartStopped),
             }
         }
@@ -264,39 +252,5 @@ impl App {
             }
         }
         Ok(())
-    }
-}
-
-/// Takes over keys and log filter from the configuration as it is now; all of it, or nothing.
-fn reload(read: &Reload, authenticator: &Authenticator, logs: &Logs) {
-    let outcome = read().and_then(|(config, keys)| {
-        logs.set_filter(&config.log.filter).map_err(|error| error.to_string())?;
-        authenticator.replace(keys);
-        Ok(())
-    });
-    match outcome {
-        Ok(()) => tracing::info!(keys = authenticator.keys().iter().count(), "reloaded"),
-        Err(problem) => tracing::error!(problem, "not reloaded: all stays as it was"),
-    }
-}
-
-async fn tell_key_ages(authenticator: Arc<Authenticator>, metrics: Metrics) {
-    let started = clock::now();
-    let mut tick = tokio::time::interval(KEY_AGES);
-    let mut told: HashSet<String> = HashSet::new();
-    loop {
-        tick.tick().await;
-        let now = clock::now();
-        let mut known = HashSet::with_capacity(told.len());
-        for key in authenticator.keys().iter() {
-            let age = now.since(key.since().unwrap_or(started));
-            metrics.auth_key_age_seconds.with_label_values(&[key.kid()]).set(age.as_secs_f64());
-            known.insert(key.kid().to_owned());
-        }
-        for gone in told.difference(&known) {
-            // An error means that it is gone already.
-            let _ = metrics.auth_key_age_seconds.remove_label_values(&[gone]);
-        }
-        told = known;
     }
 }

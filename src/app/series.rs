@@ -1,5 +1,6 @@
 //! Series that exist from the start.
 
+use super::reload;
 use crate::auth::{Refusal, audit};
 use crate::domain::{InsightKind, KindName, Severity, Source};
 use crate::http;
@@ -24,6 +25,8 @@ pub(super) fn declare(metrics: &Metrics) {
     }
     for outcome in audit::OUTCOMES {
         metrics.audit_rows_total.with_label_values(&[outcome]);
+    for (part, outcome) in reload::PARTS.iter().flat_map(|part| reload::OUTCOMES.iter().map(move |o| (part, o))) {
+        metrics.reloads_total.with_label_values(&[part, outcome]);
     }
     for kind in InsightKind::ALL {
         for severity in Severity::ALL {

@@ -104,6 +104,7 @@ impl Authenticator {
 
     /// Puts other keys in force, for all tokens from now on.
     pub fn replace(&self, keys: Keys) {
+        let keys = keys.continuing(&self.keys.load());
         self.keys.store(Arc::new(keys));
     }
 

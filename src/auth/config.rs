@@ -37,6 +37,10 @@ pub struct Config {
     pub replay_on_outage: ReplayOnOutage,
     /// Tokens and tickets in use that the replay guard remembers.
     pub replay_capacity: usize,
+    /// Folder in which each file is a key; empty: none.
+    pub keys_dir: PathBuf,
+    /// File with a JSON Web Key Set; empty: none.
+    pub jwks_file: PathBuf,
     /// Several keys at once, by `kid`.
     pub keys: Vec<KeyConfig>,
 }
@@ -55,6 +59,12 @@ pub struct KeyConfig {
     /// PEM file that holds the public key, for the others; empty: none.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub public_key_file: PathBuf,
+}
+
+/// Whether a text can be the `kid` of a key.
+pub(super) fn is_kid(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
+    (1..=128).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 fn is_empty(path: &Path) -> bool {
@@ -86,12 +96,21 @@ impl Default for Config {
             max_lifetime: Duration::from_hours(366 * 24),
             replay_on_outage: ReplayOnOutage::default(),
             replay_capacity: 262_144,
+            keys_dir: PathBuf::new(),
+            jwks_file: PathBuf::new(),
             keys: Vec::new(),
         }
     }
 }
 
 impl Config {
+    /// The files and folders that the keys are in: when one of them changes, the keys may have.
+    pub fn key_files(&self) -> Vec<PathBuf> {
+        let own = [&self.secret_file, &self.ticket_secret_file, &self.keys_dir, &self.jwks_file];
+        let listed = self.keys.iter().flat_map(|key| [&key.secret_file, &key.public_key_file]);
+        own.into_iter().chain(listed).filter(|path| !is_empty(path)).cloned().collect()
+    }
+
     /// Reports values out of range and keys that contradict each other. Files are not looked at.
     pub fn check(&self, problems: &mut Problems) {
         for (key, secret, file) in [
@@ -119,9 +138,7 @@ impl Config {
 
     fn check_key(&self, i: usize, key: &KeyConfig, problems: &mut Problems) {
         let name = |field: &str| format!("auth.keys[{i}].{field}");
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
-        let well_formed = (1..=128).contains(&key.kid.len()) && key.kid.bytes().all(allowed);
-        problems.require(&name("kid"), well_formed, "must be 1 to 128 characters of A-Z a-z 0-9 . _ : -");
+        problems.require(&name("kid"), is_kid(&key.kid), "must be 1 to 128 characters of A-Z a-z 0-9 . _ : -");
         let simple = !self.secret.is_empty() || !is_empty(&self.secret_file);
         let taken = self.keys.iter().take(i).any(|earlier| earlier.kid == key.kid)
             || (simple && key.kid == super::keys::DEFAULT_KID);

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use jsonwebtoken::crypto::{self, rust_crypto::DEFAULT_PROVIDER};
 use jsonwebtoken::{DecodingKey, EncodingKey};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::Algorithm;
 use crate::domain::Timestamp;
@@ -24,6 +25,8 @@ pub struct Key {
     signing: Option<EncodingKey>,
     ticket: Option<TicketKey>,
     since: Option<Timestamp>,
+    /// Tells whether another key is made of the same.
+    material: u128,
 }
 
 impl Key {
@@ -48,7 +51,8 @@ impl Key {
             checking: DecodingKey::from_secret(secret),
             signing: Some(EncodingKey::from_secret(secret)),
             ticket: Some(TicketKey::derive(secret)?),
-            since: None,
+            since: born(kid),
+            material: xxh3_128(secret),
         })
     }
 
@@ -77,9 +81,22 @@ impl Key {
         let wrong = || format!("holds no key for {}", algorithm.as_str());
         let checking = checking.map_err(|_| wrong())?;
         check_size(algorithm, &checking).ok_or_else(wrong)??;
+        Self::checking(kid, algorithm, checking, pem)
+    }
+
+    /// A public key, made of `material`.
+    pub(super) fn checking(
+        kid: &str,
+        algorithm: Algorithm,
+        checking: DecodingKey,
+        material: &[u8],
+    ) -> Result<Self, String> {
+        choose_backend();
         // Builds the verifier, which reads the key: a key on another curve fails here and not at the first token.
-        crypto::verify("", b"", &checking, algorithm.backend()).map_err(|_| wrong())?;
-        Ok(Self { kid: kid.into(), algorithm, checking, signing: None, ticket: None, since: None })
+        let built = crypto::verify("", b"", &checking, algorithm.backend());
+        built.map_err(|_| format!("holds no key for {}", algorithm.as_str()))?;
+        let (since, material) = (born(kid), xxh3_128(material));
+        Ok(Self { kid: kid.into(), algorithm, checking, signing: None, ticket: None, since, material })
     }
 
     /// The key in a file.
@@ -93,7 +110,18 @@ impl Key {
         } else {
             Self::public(kid, algorithm, &content)
         };
-        key.map(|key| Self { since, ..key })
+        key.map(|key| key.written(since))
+    }
+
+    /// The key, known to have been there at a time.
+    pub(super) fn written(self, since: Option<Timestamp>) -> Self {
+        Self { since: earlier(self.since, since), ..self }
+    }
+
+    /// The key, as old as one of before where it is the same: a file that is written anew makes no new key.
+    pub(super) fn continuing(self, before: &Self) -> Self {
+        let same = self.kid == before.kid && self.algorithm == before.algorithm && self.material == before.material;
+        if same { self.written(before.since) } else { self }
     }
 
     /// Name of the key in a token's header.
@@ -106,7 +134,8 @@ impl Key {
         self.algorithm
     }
 
-    /// When the key's file was last written, for the key's age; `None` for one that stands in the configuration.
+    /// Since when there is the key, for its age: the date that its `kid` begins with (`2025-11` or `2025-11-25`), or when
+    /// its file was written, whichever is earlier. `None` for one that stands in the configuration and has no date.
     pub fn since(&self) -> Option<Timestamp> {
         self.since
     }
@@ -140,15 +169,41 @@ fn check_size(algorithm: Algorithm, key: &DecodingKey) -> Option<Result<(), Stri
         Algorithm::EdDSA => (bytes.len() == 32).then_some(Ok(())),
         Algorithm::RS256 | Algorithm::PS256 => {
             let (modulus, _) = (DEFAULT_PROVIDER.key_utils.rsa_pub_components_from_public_key)(bytes).ok()?;
-            let significant = modulus.iter().skip_while(|&&byte| byte == 0).count();
-            Some(if significant < MIN_RSA_MODULUS {
-                Err(format!("holds an RSA key shorter than {} bits", MIN_RSA_MODULUS * 8))
-            } else {
-                Ok(())
-            })
+            Some(check_modulus(&modulus))
         }
         _ => Some(Ok(())),
     }
+}
+
+/// Whether an RSA key is large enough.
+pub(super) fn check_modulus(modulus: &[u8]) -> Result<(), String> {
+    let significant = modulus.iter().skip_while(|&&byte| byte == 0).count();
+    if significant < MIN_RSA_MODULUS {
+        return Err(format!("holds an RSA key shorter than {} bits", MIN_RSA_MODULUS * 8));
+    }
+    Ok(())
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    a.into_iter().chain(b).min()
+}
+
+/// The date that a `kid` begins with: `2025-11-25` or `2025-11`. A mounted secret's files are as old as the mount, so this
+/// is how a key's age outlives a restart.
+fn born(kid: &str) -> Option<Timestamp> {
+    let mut parts = kid.splitn(3, '-');
+    let number = |part: Option<&str>, digits: usize| -> Option<i16> {
+        let part = part?;
+        let number = part.get(..digits)?;
+        let ends = part[digits..].bytes().next().is_none_or(|b| !b.is_ascii_digit());
+        (ends && number.bytes().all(|b| b.is_ascii_digit())).then(|| number.parse().ok()).flatten()
+    };
+    let (year, month) = (parts.next().filter(|year| year.len() == 4), parts.next());
+    let (year, month) = (number(year, 4)?, number(month, 2)?);
+    let day = number(parts.next(), 2).unwrap_or(1);
+    let date = jiff::civil::Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
+    let time = jiff::tz::Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
+    i64::try_from(time.as_nanosecond()).ok().map(Timestamp::from_nanos)
 }
 
 /// A file's content without one newline at its end, and when it was last written.
@@ -185,5 +240,44 @@ impl TicketKey {
 
     pub(super) fn verify(&self, message: &[u8], signature: &str) -> bool {
         crypto::verify(signature, message, &self.checking, jsonwebtoken::Algorithm::HS256).unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kid_may_tell_its_age() {
+        let november = Timestamp::from_nanos(1_761_955_200_000_000_000);
+        let day = |n: u64| november.plus(std::time::Duration::from_hours(24 * n));
+        for (kid, expected) in [
+            ("2025-11", Some(november)),
+            ("2025-11-25", Some(day(24))),
+            ("2025-11-25-b", Some(day(24))),
+            ("2025-11.a", Some(november)),
+            ("2025-11-x", Some(november)),
+            ("2025-13", None),
+            ("2025-02-30", None),
+            ("2025-111", None),
+            ("20251-11", None),
+            ("k-2025-11", None),
+            ("2025", None),
+            ("2025-\u{663}1", None),
+            ("", None),
+        ] {
+            assert_eq!(born(kid), expected, "{kid}");
+        }
+    }
+
+    #[test]
+    fn a_key_written_anew_is_as_old_as_it_was() {
+        let key = |kid, secret| Key::symmetric(kid, Algorithm::HS256, secret).unwrap();
+        let (early, late) = (Timestamp::from_nanos(1), Timestamp::from_nanos(2));
+        let old = key("a", &[1; 32]).written(Some(early));
+        let age = |key: Key| key.written(Some(late)).continuing(&old).since();
+        assert_eq!(age(key("a", &[1; 32])), Some(early));
+        assert_eq!(age(key("a", &[2; 32])), Some(late), "another secret");
+        assert_eq!(age(key("b", &[1; 32])), Some(late), "another name");
     }
 }

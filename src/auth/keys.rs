@@ -7,12 +7,13 @@ use jsonwebtoken::crypto;
 use jsonwebtoken::{Algorithm as Backend, DecodingKey};
 
 use super::key::{Key, MIN_SECRET, TicketKey, choose_backend, read};
-use super::{Algorithm, Config, Refusal};
+use super::{Algorithm, Config, Refusal, folder, jwks};
 
 /// `kid` of the one key of a simple set-up (`auth.secret` or `auth.secret_file`).
 pub(super) const DEFAULT_KID: &str = "default";
 
-/// The keys in force, in the order of configuration: the simple one first, then the newer ones behind the older.
+/// The keys in force, in the order of configuration: the simple one first, then those of the list, of the folder and of
+/// the set; the newer ones behind the older.
 #[derive(Debug, Clone)]
 pub struct Keys {
     keys: Vec<Key>,
@@ -36,7 +37,8 @@ impl fmt::Display for KeysError {
             Self::None => write!(
                 f,
                 "auth.secret: no key is configured; set auth.secret (CONSCIOUSNESS__AUTH__SECRET) to at least \
-                 {MIN_SECRET} bytes, as `openssl rand -base64 48` makes them, or auth.secret_file, or [[auth.keys]]"
+                 {MIN_SECRET} bytes, as `openssl rand -base64 48` makes them, or auth.secret_file, auth.keys_dir, \
+                 auth.jwks_file or [[auth.keys]]"
             ),
             Self::Unusable(problems) => problems
                 .iter()
@@ -59,6 +61,9 @@ impl Keys {
         let mut keys = Vec::new();
         let mut problems = Vec::new();
         let mut add = |name: String, path: &Path, key: Result<Key, String>| match key {
+            Ok(key) if keys.iter().any(|known: &Key| known.kid() == key.kid()) => {
+                problems.push((name, format!("{} has the kid of another key", path.display())));
+            }
             Ok(key) => keys.push(key),
             Err(problem) if path.as_os_str().is_empty() => problems.push((name, problem)),
             Err(problem) => problems.push((name, format!("{} {problem}", path.display()))),
@@ -77,6 +82,19 @@ impl Keys {
                 ("public_key_file", &key.public_key_file)
             };
             add(format!("auth.keys[{i}].{field}"), path, Key::from_file(&key.kid, key.alg, path));
+        }
+        if !config.keys_dir.as_os_str().is_empty() {
+            match folder::read(&config.keys_dir) {
+                Ok(read) => read.into_iter().for_each(|(path, key)| add("auth.keys_dir".to_owned(), &path, key)),
+                Err(problem) => add("auth.keys_dir".to_owned(), &config.keys_dir, Err(problem)),
+            }
+        }
+        if !config.jwks_file.as_os_str().is_empty() {
+            let path = &config.jwks_file;
+            match jwks::read(path) {
+                Ok(read) => read.into_iter().for_each(|key| add("auth.jwks_file".to_owned(), path, Ok(key))),
+                Err(problem) => add("auth.jwks_file".to_owned(), path, Err(problem)),
+            }
         }
         let ticket = ticket_key(config).unwrap_or_else(|problem| {
             problems.push(problem);
@@ -105,6 +123,15 @@ impl Keys {
         let secret: [u8; 48] = rand::random();
         let key = Key::symmetric(DEFAULT_KID, Algorithm::HS256, &secret).map_err(|_| KeysError::Backend)?;
         Self::new(vec![key])
+    }
+
+    /// The keys, those of them as old as they are that were there before.
+    pub(super) fn continuing(self, before: &Self) -> Self {
+        let continuing = |key: Key| match before.get(key.kid()) {
+            Some(earlier) => key.continuing(earlier),
+            None => key,
+        };
+        Self { keys: self.keys.into_iter().map(continuing).collect(), ..self }
     }
 
     /// The keys, in the order of configuration.

@@ -11,6 +11,8 @@ mod authenticator;
 mod claims;
 mod config;
 pub mod credentials;
+mod folder;
+mod jwks;
 mod key;
 mod keys;
 mod mint;

@@ -139,8 +139,10 @@ metrics! {
     auth_revoked_streams_total: IntCounter,
     /// Rows of the audit trail, by what became of them.
     audit_rows_total: IntCounterVec = ["outcome"],
-    /// Age of a key in use, in seconds: since its file was written, or since the start where it is in no file.
+    /// Age of a key in use, in seconds: since the date its kid begins with, or its file was written, or else the start.
     auth_key_age_seconds: GaugeVec = ["kid"],
+    /// Times that something was taken over while the daemon ran, by what it was and how that went.
+    reloads_total: IntCounterVec = ["part", "outcome"],
     /// Version and commit of the binary; always 1.
     build_info: IntGaugeVec = ["version", "commit"],
 }

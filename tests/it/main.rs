@@ -20,6 +20,7 @@ mod first;
 mod hostile_http;
 mod hostile_stream;
 mod ingest;
+mod keys;
 mod otel;
 mod sanitizer;
 mod store;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::Timestamp;
 
+mod jwks;
 mod keys;
 
 const SECRET: &[u8] = b"a-secret-of-more-than-32-bytes-for-tests";

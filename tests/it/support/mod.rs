@@ -6,6 +6,7 @@ mod daemon;
 mod http;
 mod proxy;
 mod redis;
+pub mod runbook;
 mod stream;
 mod wait;
 
