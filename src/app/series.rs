@@ -25,6 +25,7 @@ pub(super) fn declare(metrics: &Metrics) {
     }
     for outcome in audit::OUTCOMES {
         metrics.audit_rows_total.with_label_values(&[outcome]);
+    }
     for (part, outcome) in reload::PARTS.iter().flat_map(|part| reload::OUTCOMES.iter().map(move |o| (part, o))) {
         metrics.reloads_total.with_label_values(&[part, outcome]);
     }
