@@ -214,6 +214,11 @@ impl Vitals {
         self.missed = self.missed.saturating_add(due);
     }
 
+    /// Beats due over the life of the state, downtime included, and those of them that were made.
+    pub fn beats(&self) -> (u64, u64) {
+        (self.beats_due, self.beats_on_time)
+    }
+
     /// Where the state is kept, the breaker's state, and beats not yet stored.
     pub fn store(&self) -> Option<(StoreMode, BreakerState, u64)> {
         self.store

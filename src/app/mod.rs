@@ -2,6 +2,7 @@
 
 mod access;
 mod heart;
+mod manager;
 mod reload;
 mod series;
 mod signals;
@@ -25,12 +26,12 @@ use self::reload::Reloader;
 use crate::auth::{Keys, KeysError};
 use crate::config::{Config, Shutdown};
 use crate::engine::{Document, Engine};
-use crate::http::{self, Parts, Readiness, Services};
+use crate::http::{self, Parts, Pulse as _, Readiness, Services};
 use crate::ingest::queue;
 use crate::sanitize::PublicBeat;
 use crate::store::{self, Loaded, Store};
 use crate::stream::Hub;
-use crate::telemetry::{Logs, Metrics};
+use crate::telemetry::{COMMIT, Logs, Metrics};
 use crate::{clock, heartbeat, link};
 
 /// Beats between the heart and the hub; beyond that the heart merges them.
@@ -69,6 +70,7 @@ pub struct App {
     hub: Arc<Hub>,
     beats: mpsc::Receiver<PublicBeat>,
     beating: Beating,
+    pulse: Arc<HeartPulse>,
     store: Store,
     inlet: store::Inlet,
     /// One task for each connection and each stream.
@@ -89,8 +91,7 @@ impl App {
         reload: Reload,
     ) -> Result<Self, Error> {
         let metrics = Metrics::new()?;
-        let commit = option_env!("CONSCIOUSNESS_COMMIT").unwrap_or("unknown");
-        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1);
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), COMMIT]).set(1);
         metrics.leader.set(1);
         series::declare(&metrics);
         if config.redis.url.is_empty() {
@@ -105,6 +106,7 @@ impl App {
         let readiness = Arc::new(Readiness::default());
         let connections = TaskTracker::new();
         let (pulse, wiring) = heartbeat::PulseWatch::new(Instant::now(), config.heart.interval);
+        let pulse = Arc::new(HeartPulse::new(pulse, config.heart.interval));
         let services = Services::new(Parts {
             config: config.server.clone(),
             limits: config.limits.clone(),
@@ -114,7 +116,7 @@ impl App {
             gate: Arc::new(gate),
             pool,
             queue,
-            pulse: Arc::new(HeartPulse::new(pulse, config.heart.interval)),
+            pulse: Arc::clone(&pulse) as Arc<dyn http::Pulse>,
             readiness: Arc::clone(&readiness),
             metrics: metrics.clone(),
             clock: Arc::new(clock::now),
@@ -145,6 +147,7 @@ impl App {
             hub,
             beats,
             beating,
+            pulse,
             store,
             inlet,
             connections,
@@ -173,6 +176,7 @@ impl App {
             hub,
             beats,
             beating,
+            pulse,
             connections,
             readiness,
             store,
@@ -183,6 +187,7 @@ impl App {
         let registry = Arc::clone(&services.streams().registry);
         let last_steps = shutdown.grace / 5;
         let access = access.start(&registry, last_steps);
+        let fan_out: Vec<_> = services.streams().fanout.loops(&hub).collect();
         let (stop_heart, stopped) = std_mpsc::channel();
         let (heart_ended, mut ended) = oneshot::channel();
         let heart = thread::Builder::new().name("heart".into()).spawn(move || {
@@ -197,20 +202,32 @@ impl App {
         let feeding = Arc::clone(&hub);
         let fed = tasks.spawn(async move { feeding.run(beats, CancellationToken::new()).await });
         let writing = tasks.spawn(store.run(inlet));
+        for telling in fan_out {
+            tasks.spawn(closing.clone().run_until_cancelled_owned(telling));
+        }
         let (router, accepting, served) = (http::router(services), closing.clone(), connections.clone());
         tasks.spawn(async move { http::serve(listener, router, &server, accepting, &served).await });
+        if let Some(pace) = manager::watchdog() {
+            let watching = manager::watch(pace, move || pulse.has_stopped(), manager::alive);
+            tasks.spawn(closing.clone().run_until_cancelled_owned(watching));
+        }
         let getting_ready = Arc::clone(&readiness);
         tasks.spawn(closing.clone().run_until_cancelled_owned(async move {
             // An error means that the hub is gone, and the daemon with it.
             let _ = hub.subscribe().wait_for(|news| news.serial > 0).await;
             getting_ready.set_ready();
+            manager::ready();
             tracing::info!("ready");
         }));
 
         loop {
             tokio::select! {
                 wish = signals.next() => match wish {
-                    Wish::Reload => reloader.all(),
+                    Wish::Reload => {
+                        manager::reloading();
+                        reloader.all();
+                        manager::ready();
+                    }
                     Wish::End => break,
                 },
                 never = reloader.watch() => match never {},
@@ -220,6 +237,7 @@ impl App {
 
         tracing::info!(grace_ms = shutdown.grace.as_millis() as u64, "draining");
         readiness.set_draining();
+        manager::stopping();
         let drain = async {
             let window = shutdown.drain.min(shutdown.grace - last_steps * 3);
             registry.drain(window, last_steps, rand::random::<f64>).await;

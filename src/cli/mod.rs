@@ -4,6 +4,8 @@ pub mod analyze;
 pub mod audit;
 pub mod check_config;
 pub mod demo;
+pub mod manual;
+pub mod probe;
 pub mod reflect;
 pub mod replay;
 pub mod restore;
@@ -20,9 +22,12 @@ use clap::{Parser, Subcommand};
 
 use crate::{clock, config};
 
+/// As in `0.1.0 (0123456789ab)`.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CONSCIOUSNESS_COMMIT"), ")");
+
 /// A live self-model for AI agents: observations in, a beating meta-state, a sanitized stream out.
 #[derive(Debug, Parser)]
-#[command(name = "consciousness-system", version, propagate_version = true)]
+#[command(name = "consciousness-system", version = VERSION, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -50,6 +55,14 @@ enum Command {
     Audit(audit::Args),
     /// Print the effective configuration, or what is wrong with it
     CheckConfig(check_config::Args),
+    /// Ask a running daemon whether it is well: exit code 0 or 1
+    Probe(probe::Args),
+    /// Print a script that completes these commands in a shell
+    #[command(hide = true)]
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page, or write all of them
+    #[command(hide = true)]
+    Man(manual::ManArgs),
 }
 
 /// Why a command failed.
@@ -109,6 +122,9 @@ pub fn run() -> Result<(), Failure> {
             let toml = check_config::run(&args, env).map_err(Failure::usage)?;
             print(&mut out, toml.trim_end())
         }
+        Command::Probe(args) => probe::run(&args, env),
+        Command::Completions(args) => manual::completions(&args, &mut out),
+        Command::Man(args) => manual::man(&args, &mut out),
     }
 }
 

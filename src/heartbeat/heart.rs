@@ -190,6 +190,11 @@ where
         let metrics = &self.metrics;
         metrics.heartbeat_beats_total.inc();
         metrics.heartbeat_missed_total.inc_by(pulse.missed);
+        let (due, made) = self.engine.meta().vitals.beats();
+        for (counter, total) in [(&metrics.heartbeat_state_due_total, due), (&metrics.heartbeat_state_made_total, made)]
+        {
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
         metrics.heartbeat_skew_seconds.observe(pulse.lateness.as_secs_f64());
         metrics.metacog_analysis_latency_ms.observe(took.as_secs_f64() * 1e3);
         metrics.agents.set(i64::try_from(self.engine.agents()).unwrap_or(i64::MAX));

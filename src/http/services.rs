@@ -114,6 +114,7 @@ impl Services {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { config, limits, stream, interval, hub, gate, pool, queue, pulse, readiness, metrics, clock, tasks } =
             parts;
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let ahead = ingest::Limits::default().ahead;
         let intake = Arc::new(super::intake::Intake {
             queue,
@@ -129,10 +130,10 @@ impl Services {
             hub,
             registry: Arc::new(stream::Registry::new(&limits, pool, metrics.clone())),
             backend: Arc::new(backend),
+            fanout: Arc::new(stream::Fanout::new(cores)),
             settings: stream::Settings { config: stream, limits: limits.clone(), interval, linger: LINGER },
             metrics: metrics.clone(),
         });
-        let decoders = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Arc::new(Self {
             config,
             limits,
@@ -145,7 +146,7 @@ impl Services {
             clock,
             tasks,
             bodies: Memory::new(BODIES),
-            decoders: Arc::new(Semaphore::new(decoders)),
+            decoders: Arc::new(Semaphore::new(cores)),
         })
     }
 

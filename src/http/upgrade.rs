@@ -179,7 +179,10 @@ async fn run(services: Arc<Services>, upgrade: OnUpgrade, outcome: Outcome) {
     }
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(services: Arc<Services>, wire: Wire<S>, outcome: Outcome) {
+async fn serve<S>(services: Arc<Services>, wire: Wire<S>, outcome: Outcome)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let streams = Arc::clone(&services.streams);
     match outcome {
         Outcome::Stream(session, place, visitor) => {

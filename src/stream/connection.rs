@@ -1,18 +1,18 @@
 //! One stream, from hello to close.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::abuse::Abuse;
 use super::backend::{Refreshing, Renewal, Session};
 use super::close::Close;
+use super::fanout::Repeated;
 use super::filter::Filter;
 use super::frame::{ErrorCode, Frame, Hello};
 use super::hub::{Given, News};
@@ -31,20 +31,19 @@ const FAR: Duration = Duration::from_secs(3_600);
 
 /// The state of one stream.
 ///
-/// At each turn of [`Connection::run`] it does what can be done now, works out when something is due next, and waits for
-/// that or for an event. One frame is in flight at most; what a client has still to be told of the public state is one
-/// number, the beat it was given last.
+/// At each turn ([`Connection::poll`]) it does what can be done now, and works out when something is due next. One frame
+/// is in flight at most; what a client has still to be told of the public state is one number, the beat it was given last.
 pub(super) struct Connection<S> {
     streams: Arc<Streams>,
     wire: Wire<S>,
     session: Session,
     place: Place,
-    news: watch::Receiver<News>,
     filter: Arc<Filter>,
     pace: Pace,
     /// What the client was given last; `None`: it is due a whole state.
     given: Option<Given>,
-    /// The news up to which the client was told, needs not be told, or was given up.
+    /// The news that there are, and those up to which the client was told, needs not be told, or was given up.
+    news: u64,
     told: u64,
     answers: VecDeque<Frame>,
     /// Whether the frame in flight, or else the last one, is data.
@@ -58,31 +57,27 @@ pub(super) struct Connection<S> {
     next_ping: Instant,
     expires: Instant,
     drains: Option<Instant>,
-    refreshing: Option<(Refreshing, Instant)>,
+    refreshing: Option<(Refreshing, Pin<Box<Sleep>>)>,
     abuse: Abuse,
-}
-
-/// What a stream waits for.
-enum Woken {
-    Wire(Event),
-    News,
-    Signal,
-    Refreshed(Result<Renewal, &'static str>),
-    Time,
+    /// When its task looks after it next without being called.
+    alarm: Instant,
+    /// What the wire told while the task was not looking.
+    fault: Option<Fault>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn new(streams: Arc<Streams>, wire: Wire<S>, session: Session, place: Place) -> Box<Self> {
+    pub(super) fn new(streams: Arc<Streams>, wire: Wire<S>, session: Session, place: Place) -> Self {
         let now = Instant::now();
         let hub = Arc::clone(&streams.hub);
-        let mut connection = Box::new(Self {
+        let news = hub.news();
+        let mut connection = Self {
             wire,
             place,
-            news: hub.subscribe(),
             filter: hub.filters().everybody(),
             pace: Pace::new(streams.settings.limits.frames_per_second, streams.settings.interval),
             given: session.since.and_then(|since| hub.given(since)),
-            told: hub.subscribe().borrow().serial.saturating_sub(1),
+            news: news.serial,
+            told: news.serial.saturating_sub(1),
             answers: VecDeque::new(),
             // So that hello, which is an answer, goes first.
             data_in_flight: true,
@@ -94,60 +89,74 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             drains: None,
             refreshing: None,
             abuse: Abuse::default(),
+            alarm: now,
+            fault: None,
             session,
             streams,
-        });
+        };
         connection.hello();
         connection
     }
 
-    /// Runs until the stream ends, then ends the connection. Returns why, where the client was told.
-    pub(super) async fn run(mut self: Box<Self>) -> Option<Close> {
-        let sleep = tokio::time::sleep(Duration::ZERO);
-        tokio::pin!(sleep);
-        let fault = loop {
+    /// Does all that can be done now. Ready when the alarm is to be set to another moment, or when the stream is over.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Instant, Fault>> {
+        self.news = self.streams.hub.news().serial;
+        loop {
             let now = Instant::now();
-            if let Some(close) = self.overdue(now) {
-                break Fault::Told(close);
+            if let Some(fault) = self.fault.take().or_else(|| self.overdue(now).map(Fault::Told)) {
+                return Poll::Ready(Err(fault));
             }
             self.fill(now);
-            if self.wire.is_busy()
-                && let Some(event) = poll_fn(|cx| Poll::Ready(self.wire.try_write(cx))).await
-            {
-                // Nearly every frame goes out whole at once, and to find that out takes no turn of waiting.
-                if let Err(fault) = self.on_wire(event) {
-                    break fault;
-                }
-                if !self.wire.is_busy() && (self.data_waits() || !self.answers.is_empty()) {
-                    continue;
-                }
-            }
-            let wake = self.next_deadline(now);
-            if sleep.deadline() != wake {
-                sleep.as_mut().reset(wake);
-            }
             let read = self.refreshing.is_none();
-            let woken = tokio::select! {
-                biased;
-                Ok(()) = self.place.signal.changed() => Woken::Signal,
-                event = poll_fn(|cx| self.wire.poll_event(cx, read)) => Woken::Wire(event),
-                result = checked(&mut self.refreshing) => Woken::Refreshed(result),
-                Ok(()) = self.news.changed() => Woken::News,
-                () = &mut sleep => Woken::Time,
+            let event = match self.wire.poll_event(cx, read) {
+                Poll::Ready(event) => self.on_wire(event, now),
+                Poll::Pending => match self.poll_refreshing(cx) {
+                    Poll::Ready(result) => {
+                        self.on_refreshed(result);
+                        Ok(())
+                    }
+                    Poll::Pending => break,
+                },
             };
-            let outcome = match woken {
-                Woken::Wire(event) => self.on_wire(event),
-                Woken::Signal => self.on_signal(),
-                Woken::Refreshed(result) => {
-                    self.on_refreshed(result);
-                    Ok(())
-                }
-                Woken::News | Woken::Time => Ok(()),
-            };
-            if let Err(fault) = outcome {
-                break fault;
+            if let Err(fault) = event {
+                return Poll::Ready(Err(fault));
             }
-        };
+        }
+        let alarm = self.next_deadline(Instant::now());
+        if alarm == self.alarm {
+            return Poll::Pending;
+        }
+        self.alarm = alarm;
+        Poll::Ready(Ok(alarm))
+    }
+
+    /// Tells the client the news, where that needs nothing else: no turn of the stream's own task then. `false`: the task
+    /// has to see to it.
+    pub(super) fn hear(&mut self, news: News, now: Instant, shared: &mut Repeated) -> bool {
+        self.news = self.news.max(news.serial);
+        if self.wire.is_busy() {
+            self.give_up_if_held_for_long(now);
+        } else if self.wire.control_waits() || !self.answers.is_empty() {
+            return false;
+        } else if self.pace.data_from().is_none_or(|from| now >= from)
+            && let Some(frame) = self.next_data(shared)
+        {
+            self.put(&frame, true, now);
+            let outcome = match self.wire.try_write(&mut Context::from_waker(Waker::noop())) {
+                Some(event) => self.on_wire(event, now),
+                None => Ok(()),
+            };
+            self.fault = outcome.err();
+            if self.wire.is_busy() || self.fault.is_some() {
+                // The task is the one that waits for the socket.
+                return false;
+            }
+        }
+        self.next_deadline(now) >= self.alarm
+    }
+
+    /// Ends the connection, and tells the client why where there is a reason to tell. Returns it.
+    pub(super) async fn end(self, fault: Fault) -> Option<Close> {
         let close = match fault {
             Fault::Told(close) => Some(close),
             Fault::Gone => None,
@@ -156,8 +165,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // A client that took nothing is told why when it does again, if that is soon: half a frame and the close wait for
         // it. It is no stream any more; any other keeps its place until its connection is gone.
         let slow = close == Some(Close::Slow);
-        let Self { wire, place, .. } = *self;
-        let linger = if slow && wire.is_busy() { config.stall_timeout.max(*linger) } else { *linger };
+        let linger = if slow && self.wire.is_busy() { config.stall_timeout.max(*linger) } else { *linger };
+        let Self { wire, place, .. } = self;
         let _place = (!slow).then_some(place);
         wire.finish(close, linger).await;
         close
@@ -202,14 +211,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let data_first = !self.data_in_flight || self.answers.is_empty();
         if data_may
             && data_first
-            && let Some(frame) = self.next_data()
+            && let Some(frame) = self.next_data(&mut Repeated::default())
         {
             return self.put(&frame, true, now);
         }
         match self.answers.pop_front() {
             Some(answer) => self.put(&answer, false, now),
             None => {
-                if data_may && let Some(frame) = self.next_data() {
+                if data_may && let Some(frame) = self.next_data(&mut Repeated::default()) {
                     self.put(&frame, true, now);
                 }
             }
@@ -224,18 +233,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Whether the client has to be told something of the public state that it was not told yet.
     fn data_waits(&self) -> bool {
-        self.told < self.news.borrow().serial
+        self.told < self.news
     }
 
-    fn next_data(&mut self) -> Option<Frame> {
-        let serial = self.news.borrow().serial;
-        if self.told >= serial {
+    fn next_data(&mut self, repeated: &mut Repeated) -> Option<Frame> {
+        if !self.data_waits() {
             return None;
         }
-        let held = (serial - self.told).saturating_sub(1);
-        self.told = serial;
-        let (frame, given) = self.streams.hub.next(&self.filter, self.given)?;
-        if self.given.is_some() {
+        let held = (self.news - self.told).saturating_sub(1);
+        self.told = self.news;
+        let (frame, given) = repeated.next(&self.streams.hub, &self.filter, self.given)?;
+        if self.given.is_some() && held > 0 {
             self.streams.metrics.ws_frames_merged_total.inc_by(held);
         }
         self.given = Some(given);
@@ -244,10 +252,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Gives up what is held back for a client that took nothing for long. It will be sent the whole state.
     fn give_up_if_held_for_long(&mut self, now: Instant) {
-        let serial = self.news.borrow().serial;
-        if now >= self.took + self.streams.settings.config.merge_for && serial > self.told {
-            self.streams.metrics.ws_backpressure_drops_total.inc_by(serial - self.told);
-            self.told = serial;
+        if now >= self.took + self.streams.settings.config.merge_for && self.data_waits() {
+            self.streams.metrics.ws_backpressure_drops_total.inc_by(self.news - self.told);
+            self.told = self.news;
             self.gave_up = true;
         }
     }
@@ -280,8 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         wake.min(now + FAR)
     }
 
-    fn on_wire(&mut self, event: Event) -> Result<(), Fault> {
-        let now = Instant::now();
+    fn on_wire(&mut self, event: Event, now: Instant) -> Result<(), Fault> {
         match event {
             Event::Took { frame_done, was_blocked } => {
                 self.took = now;
@@ -360,7 +366,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Message::Auth(token) => {
                 let check = self.streams.backend.refresh(&self.session, &self.place.holder, token);
-                self.refreshing = Some((check, Instant::now() + REFRESH_TIMEOUT));
+                self.refreshing = Some((check, Box::pin(tokio::time::sleep(REFRESH_TIMEOUT))));
             }
         }
         Ok(())
@@ -369,7 +375,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// The whole state is due, whether or not there are news.
     fn start_afresh(&mut self) {
         self.given = None;
-        self.told = self.news.borrow().serial.saturating_sub(1);
+        self.told = self.news.saturating_sub(1);
+    }
+
+    /// The outcome of a token's check; never ready when there is none.
+    fn poll_refreshing(&mut self, cx: &mut Context<'_>) -> Poll<Result<Renewal, &'static str>> {
+        let Some((check, timeout)) = &mut self.refreshing else { return Poll::Pending };
+        if let Poll::Ready(result) = check.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        timeout.as_mut().poll(cx).map(|()| Err("the token could not be checked in time"))
     }
 
     fn on_refreshed(&mut self, result: Result<Renewal, &'static str>) {
@@ -385,16 +400,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn on_signal(&mut self) -> Result<(), Fault> {
-        let signal = *self.place.signal.borrow_and_update();
+    /// Takes in what the stream is told from outside; to be polled then.
+    pub(super) fn on_signal(&mut self, signal: Signal) {
         match signal {
-            Signal::Run => Ok(()),
-            Signal::Cut(close) => Err(Fault::Told(close)),
+            Signal::Run => {}
+            Signal::Cut(close) => self.fault = Some(Fault::Told(close)),
             Signal::Drain { at } => {
                 self.drains = Some(at);
                 let retry = at.saturating_duration_since(Instant::now());
                 self.answer(Frame::draining(u64::try_from(retry.as_millis()).unwrap_or(u64::MAX)));
-                Ok(())
             }
         }
     }
@@ -416,16 +430,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         } else {
             self.streams.metrics.ws_backpressure_drops_total.inc();
         }
-    }
-}
-
-/// The outcome of a token's check; never ready when there is none.
-async fn checked(refreshing: &mut Option<(Refreshing, Instant)>) -> Result<Renewal, &'static str> {
-    match refreshing {
-        Some((check, deadline)) => {
-            tokio::time::timeout_at(*deadline, check).await.unwrap_or(Err("the token could not be checked in time"))
-        }
-        None => std::future::pending().await,
     }
 }
 

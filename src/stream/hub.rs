@@ -162,6 +162,11 @@ impl Hub {
         });
     }
 
+    /// The last beat worth sending.
+    pub fn news(&self) -> News {
+        *self.news.borrow()
+    }
+
     /// Tells when there is something to send.
     pub fn subscribe(&self) -> watch::Receiver<News> {
         self.news.subscribe()

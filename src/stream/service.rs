@@ -9,6 +9,7 @@ use super::backend::{Backend, Session};
 use super::close::Close;
 use super::config::Config;
 use super::connection::Connection;
+use super::fanout::{Fanout, Shared};
 use super::hub::Hub;
 use super::registry::{Place, Registry};
 use super::wire::Wire;
@@ -38,6 +39,8 @@ pub struct Streams {
     pub backend: Arc<dyn Backend>,
     /// How streams behave.
     pub settings: Settings,
+    /// Tells them the news; its loops have to be run.
+    pub fanout: Arc<Fanout>,
     /// Where they count.
     pub metrics: Metrics,
 }
@@ -52,10 +55,13 @@ impl Streams {
         place: Place,
     ) -> impl Future<Output = Option<Close>> + use<S>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        // Made here and boxed, so that no future of the callers has to have room for all of it.
-        Connection::new(self, wire, session, place).run()
+        let fanout = Arc::clone(&self.fanout);
+        // Made here, so that no future of the callers has to have room for all of it.
+        let signal = place.signal.clone();
+        let shared = Shared::new(Connection::new(self, wire, session, place));
+        async move { fanout.host(shared, signal).await }
     }
 
     /// Closes an open WebSocket that gets no stream.

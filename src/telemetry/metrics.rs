@@ -87,6 +87,10 @@ metrics! {
     heartbeat_beats_total: IntCounter,
     /// Beats that were due and not made.
     heartbeat_missed_total: IntCounter,
+    /// Beats due over the life of the state, downtime included, as its leader tells them.
+    heartbeat_state_due_total: IntCounter,
+    /// Those of them that were made.
+    heartbeat_state_made_total: IntCounter,
     /// Frames given up for slow clients.
     ws_backpressure_drops_total: IntCounter,
     /// Frames of clients dropped because they came too fast.

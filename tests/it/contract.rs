@@ -27,6 +27,8 @@ async fn every_metric_is_there_from_the_start() {
         "heartbeat_skew_seconds histogram",
         "heartbeat_beats_total counter",
         "heartbeat_missed_total counter",
+        "heartbeat_state_due_total counter",
+        "heartbeat_state_made_total counter",
         "ws_backpressure_drops_total counter",
         "ws_rate_limit_drops_total counter",
         "ws_scope_reject_total counter",

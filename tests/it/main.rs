@@ -22,6 +22,8 @@ mod hostile_stream;
 mod ingest;
 mod keys;
 mod otel;
+mod release;
+mod runbook;
 mod sanitizer;
 mod store;
 mod structure;

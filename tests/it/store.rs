@@ -4,7 +4,6 @@ mod boot;
 mod connections;
 mod faults;
 mod restore;
-mod runbook;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -112,6 +112,7 @@ impl Server {
             clock: Arc::new(now),
             tasks: tasks.clone(),
         });
+        services.streams().fanout.loops(&hub).for_each(|telling| drop(tokio::spawn(telling)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();

@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::super::backend::Backend;
 use super::super::config::Config;
+use super::super::fanout::Fanout;
 use super::super::hub::Hub;
 use super::super::registry::{Holder, Registry};
 use super::super::service::Settings;
@@ -79,8 +80,10 @@ impl Bench {
                 interval: Duration::from_millis(100),
                 linger: Duration::from_secs(2),
             },
+            fanout: Arc::new(Fanout::new(1)),
             metrics,
         });
+        streams.fanout.loops(&streams.hub).for_each(|telling| drop(tokio::spawn(telling)));
         let mut bench = Self { streams, house, beat: 0, start: Instant::now() };
         bench.publish(1);
         bench
@@ -267,6 +270,7 @@ async fn a_subscription_selects_agents_and_a_rate() {
         bench.publish(figure);
         frames.extend(client.until_quiet(Duration::ZERO).await);
     }
+    frames.extend(client.until_quiet(QUIET).await);
     assert!((2..=3).contains(&frames.len()), "{frames:?}");
     assert!(frames.iter().all(|frame| frame["patch"] == json!({})));
     // All again, twice a second.

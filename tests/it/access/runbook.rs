@@ -5,8 +5,8 @@ use crate::support::{Redis, SECRET, runbook};
 
 #[tokio::test]
 async fn revoking_and_the_scope_audit_work_to_the_letter() {
-    let blocks = [runbook::blocks("Revoke a token"), runbook::blocks("Scope audit")].concat();
-    assert!(blocks.len() >= 6, "{}", blocks.len());
+    let blocks = ["What you need", "Revoke a token", "Scope audit"].map(runbook::blocks).concat();
+    assert!(blocks.len() >= 7, "{}", blocks.len());
     let redis = Redis::start().await;
     let daemon = pod(&redis, &[]).await;
     let mut stream = open(&daemon, &named("alice", "t-1", STREAM)).await.unwrap();

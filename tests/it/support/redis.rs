@@ -75,8 +75,12 @@ impl Redis {
 
     /// Sends a signal by name: `STOP`, `CONT`.
     pub async fn signal(&self, name: &str) {
-        let pid = self.child.as_ref().and_then(Child::id).expect("redis runs").to_string();
+        let pid = self.pid().to_string();
         assert!(Command::new("kill").arg(format!("-{name}")).arg(pid).status().await.expect("kill runs").success());
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().and_then(Child::id).expect("redis runs")
     }
 
     pub fn url(&self) -> String {
