@@ -3,6 +3,7 @@
 mod access;
 mod heart;
 mod manager;
+mod offenders;
 mod reload;
 mod series;
 mod signals;
@@ -26,7 +27,7 @@ use self::reload::Reloader;
 use crate::auth::{Keys, KeysError};
 use crate::config::{Config, Shutdown};
 use crate::engine::{Document, Engine};
-use crate::http::{self, Parts, Pulse as _, Readiness, Services};
+use crate::http::{self, Edge, Parts, Pulse as _, Readiness, Services};
 use crate::ingest::queue;
 use crate::sanitize::PublicBeat;
 use crate::store::{self, Loaded, Store};
@@ -54,6 +55,9 @@ pub enum Error {
     /// The settings of Redis cannot be used.
     #[error(transparent)]
     Redis(#[from] link::Error),
+    /// A file of section `server` cannot be used.
+    #[error(transparent)]
+    File(#[from] http::FileError),
     /// The heart stopped by itself.
     #[error("the heart stopped")]
     HeartStopped,
@@ -63,7 +67,7 @@ pub enum Error {
 pub struct App {
     shutdown: Shutdown,
     listener: TcpListener,
-    server: http::Config,
+    edge: Arc<Edge>,
     services: Arc<Services>,
     readiness: Arc<Readiness>,
     access: Access,
@@ -100,6 +104,8 @@ impl App {
 
         let (gate, pool, access) = Access::build(&config, keys, &metrics).await?;
         let authenticator = Arc::clone(&gate.authenticator);
+        let per_address = config.limits.connections_per_address;
+        let edge = Arc::new(Edge::load(config.server.clone(), per_address, metrics.clone())?);
         let (queue, inbox) = queue::bounded(config.limits.queue);
         let (outbox, beats) = mpsc::channel(BEATS_AHEAD);
         let hub = Arc::new(Hub::new(HISTORY));
@@ -109,6 +115,7 @@ impl App {
         let pulse = Arc::new(HeartPulse::new(pulse, config.heart.interval));
         let services = Services::new(Parts {
             config: config.server.clone(),
+            edge: Arc::clone(&edge),
             limits: config.limits.clone(),
             stream: config.stream.clone(),
             interval: config.heart.interval,
@@ -132,7 +139,9 @@ impl App {
             }
             None => Engine::new(config.engine(), epoch),
         };
-        let reloader = Reloader::new(reload, config.clone(), authenticator, logs, metrics.clone());
+        let registry = Arc::clone(&services.streams().registry);
+        let (watched, metered) = (Arc::clone(&edge), metrics.clone());
+        let reloader = Reloader::new(reload, config.clone(), authenticator, logs, watched, registry, metered);
         let (handoff, inlet) = store.handoff(config.heart.interval);
         let (facts, metered) = (store.facts(), metrics.clone());
         let beating =
@@ -140,7 +149,7 @@ impl App {
         Ok(Self {
             shutdown: config.shutdown,
             listener,
-            server: config.server,
+            edge,
             services,
             readiness,
             access,
@@ -170,7 +179,7 @@ impl App {
         let Self {
             shutdown,
             listener,
-            server,
+            edge,
             services,
             access,
             hub,
@@ -205,8 +214,10 @@ impl App {
         for telling in fan_out {
             tasks.spawn(closing.clone().run_until_cancelled_owned(telling));
         }
-        let (router, accepting, served) = (http::router(services), closing.clone(), connections.clone());
-        tasks.spawn(async move { http::serve(listener, router, &server, accepting, &served).await });
+        let (router, accepting, served) = (http::router(Arc::clone(&services)), closing.clone(), connections.clone());
+        tasks.spawn(async move { http::serve(listener, router, edge, accepting, &served).await });
+        let every = services.streams().settings.config.report_interval;
+        tasks.spawn(closing.clone().run_until_cancelled_owned(offenders::report(Arc::clone(&registry), every)));
         if let Some(pace) = manager::watchdog() {
             let watching = manager::watch(pace, move || pulse.has_stopped(), manager::alive);
             tasks.spawn(closing.clone().run_until_cancelled_owned(watching));

@@ -11,6 +11,7 @@ pub mod replay;
 pub mod restore;
 pub mod revoke;
 pub mod serve;
+pub mod streams;
 pub mod token;
 pub mod when;
 
@@ -53,6 +54,8 @@ enum Command {
     Revoke(revoke::Args),
     /// Tell from the audit trail who held which scope, and used it
     Audit(audit::Args),
+    /// List the open streams of a running daemon, or close one
+    Streams(streams::Args),
     /// Print the effective configuration, or what is wrong with it
     CheckConfig(check_config::Args),
     /// Ask a running daemon whether it is well: exit code 0 or 1
@@ -118,6 +121,7 @@ pub fn run() -> Result<(), Failure> {
         Command::Restore(args) => restore::run(&args, env, &mut out, clock::now()),
         Command::Revoke(args) => revoke::run(&args, env, &mut out, clock::now()),
         Command::Audit(args) => audit::run(&args, env, &mut out, clock::now()),
+        Command::Streams(args) => streams::run(&args, &mut out),
         Command::CheckConfig(args) => {
             let toml = check_config::run(&args, env).map_err(Failure::usage)?;
             print(&mut out, toml.trim_end())

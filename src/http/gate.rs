@@ -152,6 +152,13 @@ impl Gate {
         self.audit.tell(Row { code: close.map(Close::code), ..row });
     }
 
+    /// Takes note of a stream that an administrator cut off.
+    pub(super) fn cut(&self, asked: Asked<'_>, by: &Identity, holder: &Holder, now: Timestamp) {
+        let row = Row::new(Act::Cut, now).from(asked.from);
+        let (sub, jti) = (Some(Arc::clone(&holder.subject)), Some(Arc::clone(&holder.token)));
+        self.audit.tell(Row { sub, jti, by: Some(Arc::clone(&by.subject)), ..row });
+    }
+
     /// Whether somebody whose token is good is let in.
     fn stands(&self, identity: &Identity, one_of: &[Scope]) -> Result<(), Refusal> {
         if self.revocations.cover(identity) {

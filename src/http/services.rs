@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::config::Config;
+use super::edge::Edge;
 use super::gate::Gate;
 use super::memory::Memory;
 use crate::domain::Timestamp;
@@ -74,6 +75,8 @@ pub struct Parts {
     pub interval: Duration,
     /// The public state.
     pub hub: Arc<stream::Hub>,
+    /// Who may connect.
+    pub edge: Arc<Edge>,
     /// Who is let in.
     pub gate: Arc<Gate>,
     /// What pods share of subjects' limits, where there are several.
@@ -96,6 +99,7 @@ pub struct Parts {
 pub struct Services {
     pub(super) config: Config,
     pub(super) limits: Limits,
+    pub(super) edge: Arc<Edge>,
     pub(super) gate: Arc<Gate>,
     pub(super) intake: Arc<super::intake::Intake>,
     pub(super) streams: Arc<stream::Streams>,
@@ -112,8 +116,22 @@ pub struct Services {
 impl Services {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, limits, stream, interval, hub, gate, pool, queue, pulse, readiness, metrics, clock, tasks } =
-            parts;
+        let Parts {
+            config,
+            limits,
+            stream,
+            interval,
+            hub,
+            edge,
+            gate,
+            pool,
+            queue,
+            pulse,
+            readiness,
+            metrics,
+            clock,
+            tasks,
+        } = parts;
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let ahead = ingest::Limits::default().ahead;
         let intake = Arc::new(super::intake::Intake {
@@ -137,6 +155,7 @@ impl Services {
         Arc::new(Self {
             config,
             limits,
+            edge,
             gate,
             intake,
             streams,

@@ -24,7 +24,8 @@ use crate::sanitize::Position;
 use crate::stream::{Close, Holder, NoPlace, Place, Session, Wire};
 
 /// How asking for a stream goes, as `ws_connections_total` counts it.
-pub const OUTCOMES: [&str; 6] = ["accepted", "refused", "malformed", "too_many", "full", "draining"];
+pub const OUTCOMES: [&str; 8] =
+    ["accepted", "refused", "malformed", "denied", "too_many", "address_full", "full", "draining"];
 
 /// Refuses, or switches protocols and has the stream run as a task of its own.
 ///
@@ -87,25 +88,37 @@ async fn open(services: &Services, wish: Wish) -> Result<(HeaderValue, Outcome),
         issued: *issued,
         address: visitor.from,
     };
-    let turned_away = |outcome, problem| {
-        services.gate.turned_away(&visitor, outcome, now);
-        Err((outcome, Problem::unavailable(problem)))
-    };
     let place = match services.streams.registry.admit(holder).await {
         Ok(place) => place,
-        Err(NoPlace::Subject) => {
-            // Browsers show the code of a close frame to the page, and nothing of a refused upgrade.
-            services.metrics.ws_connections_total.with_label_values(&["too_many"]).inc();
-            services.gate.turned_away(&visitor, "too_many", now);
-            return Ok((accept, Outcome::Close(Close::TooMany)));
+        Err(reason) => {
+            let (outcome, problem) = no_place(reason);
+            services.gate.turned_away(&visitor, outcome, now);
+            let Some(problem) = problem else {
+                services.metrics.ws_connections_total.with_label_values(&[outcome]).inc();
+                return Ok((accept, Outcome::Close(Close::TooMany)));
+            };
+            return Err((outcome, problem));
         }
-        Err(NoPlace::Full) => return turned_away("full", "too many streams are open"),
-        Err(NoPlace::Draining) => return turned_away("draining", "the daemon is draining"),
     };
     services.gate.admit(&visitor, now).await.map_err(|problem| ("refused", problem))?;
+    // The list may have changed since the request came, and the streams that were open then be closed by now.
+    if services.edge.denies(place.address()) {
+        return Err(("denied", Problem::denied()));
+    }
     let session = Session { since, ..services.gate.session(&visitor.identity, now) };
     services.metrics.ws_connections_total.with_label_values(&["accepted"]).inc();
     Ok((accept, Outcome::Stream(Box::new(session), place, Box::new(visitor))))
+}
+
+/// How that is counted, and what the client is told: nothing where it gets a WebSocket that is closed at once, since
+/// browsers show the code of a close frame to the page, and nothing of a refused upgrade.
+fn no_place(reason: NoPlace) -> (&'static str, Option<Problem>) {
+    match reason {
+        NoPlace::Subject => ("too_many", None),
+        NoPlace::Address => ("address_full", Some(Problem::too_many_of_address())),
+        NoPlace::Full => ("full", Some(Problem::unavailable("too many streams are open"))),
+        NoPlace::Draining => ("draining", Some(Problem::unavailable("the daemon is draining"))),
+    }
 }
 
 /// RFC 6455, section 4.2.1. Returns the value of `Sec-WebSocket-Accept`.

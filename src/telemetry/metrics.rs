@@ -107,6 +107,10 @@ metrics! {
     ws_connections_total: IntCounterVec = ["outcome"],
     /// Whether Redis is configured and away, so that the limits of subjects are this process's alone: 1 or 0.
     ws_quota_outage: IntGauge,
+    /// Connections refused before their first request, or, with `denied`, at it; by reason.
+    connections_refused_total: IntCounterVec = ["reason"],
+    /// Addresses and networks that may not connect.
+    denied_networks: IntGauge,
     /// Observations accepted, by the way they came in and kind.
     observations_total: IntCounterVec = ["source", "kind"],
     /// Observations rejected, by reason.

@@ -69,8 +69,8 @@ impl Report {
 
     /// Takes in a row.
     pub fn add(&mut self, row: &Row) {
-        // Revoking is done to somebody, not by.
-        let did = !matches!(row.what, Act::Revoke | Act::Undo);
+        // These are done to somebody, not by.
+        let did = !matches!(row.what, Act::Revoke | Act::Undo | Act::Cut);
         if let Some(sub) = row.sub.as_ref().filter(|_| did) {
             let last = self.subjects.entry(Arc::clone(sub)).or_insert(row.at);
             *last = row.at.max(*last);

@@ -115,6 +115,9 @@ pub struct Row {
     /// Where it came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<IpAddr>,
+    /// The `sub` of who did it, where that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Arc<str>>,
     /// The code that a stream was closed with; absent where its client left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<u16>,
@@ -147,6 +150,7 @@ impl Row {
             used: Scopes::default(),
             expires: None,
             from: None,
+            by: None,
             code: None,
         }
     }
@@ -185,7 +189,7 @@ impl Row {
 
     /// Names and values, as they stand in Redis.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
-        let Self { at, what, outcome, count, sub, jti, kid, scope, used, expires, from, code } = self;
+        let Self { at, what, outcome, count, sub, jti, kid, scope, used, expires, from, by, code } = self;
         let mut fields = vec![
             ("at", at.as_nanos().to_string()),
             ("what", what.as_str().to_owned()),
@@ -193,7 +197,7 @@ impl Row {
         ];
         let mut add = |name, value: Option<String>| fields.extend(value.map(|value| (name, value)));
         add("count", (*count != 1).then(|| count.to_string()));
-        for (name, value) in [("sub", sub), ("jti", jti), ("kid", kid)] {
+        for (name, value) in [("sub", sub), ("jti", jti), ("kid", kid), ("by", by)] {
             add(name, value.as_deref().map(str::to_owned));
         }
         for (name, scopes) in [("scope", scope), ("used", used)] {
@@ -223,6 +227,7 @@ impl Row {
             used: scopes("used"),
             expires: time("expires"),
             from: text("from").and_then(|from| from.parse().ok()),
+            by: name("by"),
             code: text("code").and_then(|code| code.parse().ok()),
         })
     }
@@ -244,7 +249,7 @@ mod tests {
         };
         let at = Timestamp::from_nanos(1_763_942_000_123_456_789);
         let full = Row::new(Act::Close, at).by(&identity).from([192, 0, 2, 1].into()).with(Some(Scope::Stream));
-        let full = Row { count: 3, code: Some(4403), ..full.ended("revoked") };
+        let full = Row { count: 3, by: Some("root".into()), code: Some(4403), ..full.ended("revoked") };
         for row in [full.clone(), Row::new(Act::Scrape, at)] {
             let fields = row.fields().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             assert_eq!(Row::read(&fields), Some(row));
@@ -254,7 +259,7 @@ mod tests {
             serde_json::to_string(&full).unwrap(),
             "{\"at\":\"2025-11-23T23:53:20.123Z\",\"what\":\"close\",\"outcome\":\"revoked\",\"count\":3,\
              \"sub\":\"alice\",\"jti\":\"t-1\",\"kid\":\"k\",\"scope\":\"metacog.stream metrics.read\",\
-             \"used\":\"metacog.stream\",\"expires\":\"2025-11-23T23:54:08.000Z\",\"from\":\"192.0.2.1\",\"code\":4403}"
+             \"used\":\"metacog.stream\",\"expires\":\"2025-11-23T23:54:08.000Z\",\"from\":\"192.0.2.1\",\"by\":\"root\",\"code\":4403}"
         );
     }
 }

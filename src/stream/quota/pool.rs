@@ -18,7 +18,7 @@ use crate::telemetry::Metrics;
 /// How long a share is good for.
 const TERM: Duration = Duration::from_secs(1);
 /// A pod that was not heard of for so long is taken for dead.
-const DEAD: Duration = Duration::from_secs(3);
+const DEAD: Duration = Duration::from_secs(5);
 /// How soon others learn that a stream ended.
 const SOON: Duration = Duration::from_millis(50);
 /// Subjects in one call.
