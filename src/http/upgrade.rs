@@ -100,11 +100,11 @@ async fn open(services: &Services, wish: Wish) -> Result<(HeaderValue, Outcome),
             return Err((outcome, problem));
         }
     };
-    services.gate.admit(&visitor, now).await.map_err(|problem| ("refused", problem))?;
     // The list may have changed since the request came, and the streams that were open then be closed by now.
     if services.edge.denies(place.address()) {
         return Err(("denied", Problem::denied()));
     }
+    services.gate.admit(&visitor, now).await.map_err(|problem| ("refused", problem))?;
     let session = Session { since, ..services.gate.session(&visitor.identity, now) };
     services.metrics.ws_connections_total.with_label_values(&["accepted"]).inc();
     Ok((accept, Outcome::Stream(Box::new(session), place, Box::new(visitor))))
