@@ -7,77 +7,101 @@ use tokio::sync::mpsc::{Sender, error::TrySendError};
 
 use crate::analyze::vitals::ClientFacts;
 use crate::clock;
-use crate::domain::Observation;
-use crate::engine::Engine;
+use crate::cluster::Arrivals;
+use crate::domain::{Observation, Timestamp};
+use crate::engine::{Engine, Reading};
 use crate::heartbeat::{self, Heart, Inbox, Outbox, PulseWatch, Wiring};
 use crate::ingest::queue;
-use crate::sanitize::{PublicBeat, Sanitizer};
+use crate::sanitize::Relayed;
 use crate::{http, store, telemetry::Metrics};
+
+/// An order to the heart.
+pub(super) type Order = heartbeat::Order<Inlet>;
 
 /// All that the heart's thread needs.
 pub(super) struct Beating {
     pub(super) config: heartbeat::Config,
-    pub(super) engine: Engine,
-    pub(super) inbox: queue::Receiver,
-    pub(super) outbox: Sender<PublicBeat>,
+    pub(super) outbox: Sender<FromHeart>,
     pub(super) wiring: Wiring,
     pub(super) metrics: Metrics,
     pub(super) store: store::Facts,
-    pub(super) handoff: store::Handoff,
+}
+
+/// What the heart tells.
+#[derive(Debug)]
+pub(super) enum FromHeart {
+    /// A beat.
+    Beat(Relayed),
+    /// That it beats, and leads nothing.
+    Idle(Timestamp),
 }
 
 impl Beating {
-    /// Beats until `stop` is told, on the calling thread.
-    pub(super) fn run(self, stop: &Receiver<()>) -> Engine {
-        let Self { config, engine, inbox, outbox, wiring, metrics, store, mut handoff } = self;
+    /// Beats until nobody gives orders any more, on the calling thread.
+    pub(super) fn run(self, orders: &Receiver<Order>) -> Option<Engine> {
+        let Self { config, outbox, wiring, metrics, store } = self;
         let realtime = config.realtime && heartbeat::prefer_this_thread();
         tracing::info!(realtime, interval_ms = config.interval.as_secs_f64() * 1e3, "the heart starts");
         let dropped = metrics.ws_backpressure_drops_total.clone();
         let facts = move || (store.now(), ClientFacts { dropped: dropped.get() });
-        let mut outbox = ToHub(outbox);
-        if engine.meta().beat > 0 {
-            // Beats tell what changed; what was loaded is told first. There is room, since nothing was sent yet.
-            let _ = outbox.offer(Sanitizer::whole(&engine));
-        }
-        let heart = Heart {
-            config,
-            engine,
-            sanitizer: Sanitizer::default(),
-            inbox: Queue(inbox),
-            outbox,
-            facts,
-            metrics,
-            after: Box::new(move |engine, beat| handoff.offer(engine, beat)),
-        };
-        heart.run(Instant::now(), &wiring, stop, clock::now)
+        let heart = Heart { config, outbox: ToHub(outbox), facts, metrics };
+        heart.run(Instant::now(), &wiring, orders, clock::now)
     }
 }
 
-struct Queue(queue::Receiver);
+/// Where the heart's observations come from.
+pub(super) enum Inlet {
+    /// From this process alone.
+    Direct(queue::Receiver),
+    /// From all pods.
+    Shared(Arrivals),
+}
 
-impl Inbox for Queue {
+impl Inbox for Inlet {
     fn drain(&mut self, max: usize, into: &mut Vec<Observation>) -> usize {
-        self.0.drain(max, into)
+        match self {
+            Self::Direct(queue) => queue.drain(max, into),
+            Self::Shared(arrivals) => arrivals.drain(max, into),
+        }
     }
 
     fn waiting(&self) -> usize {
-        self.0.len()
+        match self {
+            Self::Direct(queue) => queue.len(),
+            Self::Shared(arrivals) => arrivals.waiting(),
+        }
     }
 
     fn close(&mut self) {
-        self.0.close();
+        match self {
+            Self::Direct(queue) => queue.close(),
+            // What arrives later is for whoever leads next.
+            Self::Shared(_) => {}
+        }
+    }
+
+    fn reading(&self) -> Option<&Reading> {
+        match self {
+            Self::Direct(_) => None,
+            Self::Shared(arrivals) => Some(arrivals.reading()),
+        }
     }
 }
 
-struct ToHub(Sender<PublicBeat>);
+struct ToHub(Sender<FromHeart>);
 
 impl Outbox for ToHub {
-    fn offer(&mut self, beat: PublicBeat) -> Result<(), Box<PublicBeat>> {
-        match self.0.try_send(beat) {
+    fn offer(&mut self, beat: Relayed) -> Result<(), Box<Relayed>> {
+        match self.0.try_send(FromHeart::Beat(beat)) {
+            Err(TrySendError::Full(FromHeart::Beat(beat))) => Err(Box::new(beat)),
             // Nobody listens any more: there is nothing to keep it for.
-            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
-            Err(TrySendError::Full(beat)) => Err(Box::new(beat)),
+            Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    fn idle(&mut self, now: Timestamp) {
+        // Where there is no room, another beat says as much.
+        let _ = self.0.try_send(FromHeart::Idle(now));
     }
 }
 

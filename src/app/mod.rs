@@ -1,10 +1,14 @@
 //! Floor 6: composition. Puts the rooms together, spawns all tasks, and ends them in order.
 
 mod access;
+mod company;
 mod heart;
 mod manager;
 mod offenders;
+mod pod;
+mod relay;
 mod reload;
+mod role;
 mod series;
 mod signals;
 
@@ -22,21 +26,20 @@ pub use reload::Reload;
 pub use signals::{Signals, Wish};
 
 use self::access::Access;
-use self::heart::{Beating, HeartPulse};
+use self::company::Company;
+use self::heart::{Beating, HeartPulse, Inlet, Order};
 use self::reload::Reloader;
 use crate::auth::{Keys, KeysError};
 use crate::config::{Config, Shutdown};
-use crate::engine::{Document, Engine};
-use crate::http::{self, Edge, Parts, Pulse as _, Readiness, Services};
+use crate::engine::Engine;
+use crate::heartbeat::Lead;
+use crate::http::{self, Edge, Parts, Pulse as _, Readiness, Services, Way};
 use crate::ingest::queue;
-use crate::sanitize::PublicBeat;
-use crate::store::{self, Loaded, Store};
+use crate::store::Store;
 use crate::stream::Hub;
 use crate::telemetry::{COMMIT, Logs, Metrics};
 use crate::{clock, heartbeat, link};
 
-/// Beats between the heart and the hub; beyond that the heart merges them.
-const BEATS_AHEAD: usize = 16;
 /// Names of changed agents and insights kept to tell streams the difference to an earlier beat.
 const HISTORY: usize = 262_144;
 
@@ -72,31 +75,26 @@ pub struct App {
     readiness: Arc<Readiness>,
     access: Access,
     hub: Arc<Hub>,
-    beats: mpsc::Receiver<PublicBeat>,
+    beats: mpsc::Receiver<heart::FromHeart>,
     beating: Beating,
+    orders: (std_mpsc::Sender<Order>, std_mpsc::Receiver<Order>),
     pulse: Arc<HeartPulse>,
-    store: Store,
-    inlet: store::Inlet,
+    metrics: Metrics,
+    /// What makes it one pod among several; `None`: it is the only one.
+    company: Option<Company>,
     /// One task for each connection and each stream.
     connections: TaskTracker,
     reloader: Reloader,
 }
 
 impl App {
-    /// Puts the daemon together on a listener, and loads the state to go on from.
+    /// Puts the daemon together on a listener.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn build(
-        config: Config,
-        keys: Keys,
-        listener: TcpListener,
-        logs: Logs,
-        reload: Reload,
-    ) -> Result<Self, Error> {
+    pub fn build(config: Config, keys: Keys, listener: TcpListener, logs: Logs, reload: Reload) -> Result<Self, Error> {
         let metrics = Metrics::new()?;
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), COMMIT]).set(1);
-        metrics.leader.set(1);
         series::declare(&metrics);
         if config.redis.url.is_empty() {
             tracing::warn!("no redis.url is configured: nothing outlives the process");
@@ -106,9 +104,24 @@ impl App {
         let authenticator = Arc::clone(&gate.authenticator);
         let per_address = config.limits.connections_per_address;
         let edge = Arc::new(Edge::load(config.server.clone(), per_address, metrics.clone())?);
-        let (queue, inbox) = queue::bounded(config.limits.queue);
-        let (outbox, beats) = mpsc::channel(BEATS_AHEAD);
+        let (outbox, beats) = mpsc::channel(relay::BEATS_AHEAD);
+        let orders = std_mpsc::channel();
+        let store = Store::new(&config.redis, &config.snapshot, metrics.clone(), clock::now, rand::random())?;
+        let facts = store.facts();
         let hub = Arc::new(Hub::new(HISTORY));
+        let (way, company) = if config.redis.url.is_empty() {
+            let (queue, inbox) = queue::bounded(config.limits.queue);
+            let epoch = u64::try_from(clock::now().as_nanos() / 1_000_000_000).unwrap_or(1).max(1);
+            let engine = Engine::new(config.engine(), epoch);
+            let lead = Lead { engine, inbox: Inlet::Direct(inbox), after: Box::new(|_, _| {}) };
+            // The other end is right here.
+            let _ = orders.0.send(Order::Lead(Box::new(lead)));
+            metrics.leader.set(1);
+            (Way::Direct(queue), None)
+        } else {
+            let company = Company::new(&config, store, &hub, orders.0.clone(), &metrics)?;
+            (Way::Shared(company.spool()), Some(company))
+        };
         let readiness = Arc::new(Readiness::default());
         let connections = TaskTracker::new();
         let (pulse, wiring) = heartbeat::PulseWatch::new(Instant::now(), config.heart.interval);
@@ -122,30 +135,17 @@ impl App {
             hub: Arc::clone(&hub),
             gate: Arc::new(gate),
             pool,
-            queue,
+            way,
             pulse: Arc::clone(&pulse) as Arc<dyn http::Pulse>,
             readiness: Arc::clone(&readiness),
             metrics: metrics.clone(),
             clock: Arc::new(clock::now),
             tasks: connections.clone(),
         });
-        let mut store = Store::new(&config.redis, &config.snapshot, metrics.clone(), clock::now, rand::random())?;
-        let Loaded { document, age, epoch, .. } = store.load(clock::now()).await;
-        let engine = match document {
-            Some(document) => {
-                let mut engine = Engine::restore(config.engine(), document, epoch);
-                engine.was_absent(age, config.heart.interval);
-                engine
-            }
-            None => Engine::new(config.engine(), epoch),
-        };
         let registry = Arc::clone(&services.streams().registry);
         let (watched, metered) = (Arc::clone(&edge), metrics.clone());
         let reloader = Reloader::new(reload, config.clone(), authenticator, logs, watched, registry, metered);
-        let (handoff, inlet) = store.handoff(config.heart.interval);
-        let (facts, metered) = (store.facts(), metrics.clone());
-        let beating =
-            Beating { config: config.heart, engine, inbox, outbox, wiring, metrics: metered, store: facts, handoff };
+        let beating = Beating { config: config.heart, outbox, wiring, metrics: metrics.clone(), store: facts };
         Ok(Self {
             shutdown: config.shutdown,
             listener,
@@ -156,9 +156,10 @@ impl App {
             hub,
             beats,
             beating,
+            orders,
             pulse,
-            store,
-            inlet,
+            metrics,
+            company,
             connections,
             reloader,
         })
@@ -170,8 +171,8 @@ impl App {
         async move { news.wait_for(|news| news.serial > 0).await.is_ok() }
     }
 
-    /// Runs until a signal asks to end, then drains: not ready; streams told and closed; listener closed and requests
-    /// answered; what is queued folded by a last beat.
+    /// Runs until a signal asks to end, then drains: not ready; leadership handed over; streams told and closed; listener
+    /// closed and requests answered; what was accepted folded by a last beat, or in Redis for another pod to fold.
     ///
     /// # Errors
     /// When the heart cannot be started, or stops by itself.
@@ -185,11 +186,12 @@ impl App {
             hub,
             beats,
             beating,
+            orders: (orders, given),
             pulse,
+            metrics,
+            company,
             connections,
             readiness,
-            store,
-            inlet,
             mut reloader,
         } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
@@ -197,20 +199,26 @@ impl App {
         let last_steps = shutdown.grace / 5;
         let access = access.start(&registry, last_steps);
         let fan_out: Vec<_> = services.streams().fanout.loops(&hub).collect();
-        let (stop_heart, stopped) = std_mpsc::channel();
         let (heart_ended, mut ended) = oneshot::channel();
-        let heart = thread::Builder::new().name("heart".into()).spawn(move || {
-            let engine = beating.run(&stopped);
+        thread::Builder::new().name("heart".into()).spawn(move || {
+            beating.run(&given);
             // Whoever waited for it may be gone.
             let _ = heart_ended.send(());
-            engine
         })?;
 
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let feeding = Arc::clone(&hub);
-        let fed = tasks.spawn(async move { feeding.run(beats, CancellationToken::new()).await });
-        let writing = tasks.spawn(store.run(inlet));
+        let last_steps = shutdown.grace / 5;
+        let (retiring, settling) = (CancellationToken::new(), CancellationToken::new());
+        let mut spool = None;
+        let (retired, settled, shown) = match company {
+            Some(company) => {
+                spool = Some(company.spool());
+                let ends = (retiring.clone(), settling.clone());
+                company.start(&hub, beats, &metrics, &tasks, ends, last_steps)
+            }
+            None => (tasks.spawn(async {}), tasks.spawn(async {}), tasks.spawn(relay::show(Arc::clone(&hub), beats))),
+        };
         for telling in fan_out {
             tasks.spawn(closing.clone().run_until_cancelled_owned(telling));
         }
@@ -250,24 +258,29 @@ impl App {
         readiness.set_draining();
         manager::stopping();
         let drain = async {
+            retiring.cancel();
             let window = shutdown.drain.min(shutdown.grace - last_steps * 3);
             registry.drain(window, last_steps, rand::random::<f64>).await;
+            let _ = retired.await;
             closing.cancel();
             // The heart goes on while requests are answered, and stops when there is nobody left to fold for.
             connections.close();
             let _ = tokio::time::timeout(last_steps, connections.wait()).await;
             access.end();
-            drop(stop_heart);
-            // It ends the hub's task, too: nobody is left to send beats.
-            let _ = ended.await;
-            let _ = fed.await;
-            if let (Ok(engine), Ok(store)) = (heart.join(), writing.await) {
-                // An error was logged where it happened; there is nothing more to be done.
-                let _ = store.finish(Document::of(&engine), last_steps).await;
-                access.ended().await;
-                return true;
+            settling.cancel();
+            if let Some(spool) = spool {
+                spool.close();
+                let settled = tokio::time::timeout(last_steps, settled).await.is_ok();
+                if !settled {
+                    tracing::error!(observations = spool.only_here(), "redis is away: what was accepted is lost");
+                }
             }
-            false
+            drop(orders);
+            // It ends the hub's task, too: nobody is left to send beats.
+            let stopped = ended.await.is_ok();
+            let _ = shown.await;
+            access.ended().await;
+            stopped
         };
         tokio::select! {
             drained = tokio::time::timeout(shutdown.grace, drain) => match drained {

@@ -11,9 +11,12 @@ pub mod replay;
 pub mod restore;
 pub mod revoke;
 pub mod serve;
+mod source;
 pub mod streams;
 pub mod token;
+pub mod watch;
 pub mod when;
+mod words;
 
 use std::fmt;
 use std::io::Write;
@@ -48,6 +51,8 @@ enum Command {
     Reflect(reflect::Args),
     /// Send a recording to a running daemon
     Replay(replay::Args),
+    /// Watch a running daemon: a dashboard in the terminal, or its frames as lines
+    Watch(watch::Args),
     /// Look through the stored states, and put one back
     Restore(restore::Args),
     /// Revoke tokens, list what is revoked, or undo it
@@ -118,6 +123,7 @@ pub fn run() -> Result<(), Failure> {
         Command::Analyze(args) => analyze::run(&args, env, &mut out),
         Command::Reflect(args) => reflect::run(&args, env, &mut out),
         Command::Replay(args) => replay::run(&args),
+        Command::Watch(args) => watch::run(&args, &env, &mut out),
         Command::Restore(args) => restore::run(&args, env, &mut out, clock::now()),
         Command::Revoke(args) => revoke::run(&args, env, &mut out, clock::now()),
         Command::Audit(args) => audit::run(&args, env, &mut out, clock::now()),

@@ -35,8 +35,7 @@ pub fn run(args: &Args, env: Vec<(String, String)>) -> Result<(), Failure> {
         let address = config.server.listen;
         let listener = http::listen(address);
         let listener = listener.map_err(|error| Failure::run(format!("cannot listen on {address}: {error}")))?;
-        let app = App::build(config, keys, listener, logs, Box::new(reload)).await;
-        let app = app.map_err(|error| match error {
+        let app = App::build(config, keys, listener, logs, Box::new(reload)).map_err(|error| match error {
             app::Error::File(problem) => Failure::usage(problem),
             error => Failure::run(error),
         })?;

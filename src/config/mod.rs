@@ -17,7 +17,7 @@ pub use load::{Error, PREFIX, Problem, environment};
 pub use shutdown::Shutdown;
 
 use crate::setting::{Limits, Problems};
-use crate::{auth, engine, heartbeat, http, link, store, stream, telemetry};
+use crate::{auth, cluster, engine, heartbeat, http, link, store, stream, telemetry};
 
 /// `config/default.toml`: every key with its meaning, unit, range and default.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -38,6 +38,8 @@ pub struct Config {
     pub analysis: engine::Config,
     /// Where the state outlives the process.
     pub redis: link::Config,
+    /// One pod among several.
+    pub cluster: cluster::Config,
     /// Copies of the state that are kept.
     pub snapshot: store::SnapshotConfig,
     /// Bounds on what clients may make the daemon hold or do.
@@ -89,6 +91,7 @@ impl Config {
         self.audit.check(&mut problems);
         analysis::check(&self.analysis, &mut problems);
         self.redis.check(&mut problems);
+        self.cluster.check(&mut problems);
         self.snapshot.check(&mut problems);
         self.limits.check(&mut problems);
         self.stream.check(&mut problems);

@@ -105,6 +105,10 @@ shown_name! {
     /// A tool that an agent calls. Shown in evidence.
     ToolName, "tool"
 }
+shown_name! {
+    /// One process of the daemon among several. Shown as who leads.
+    InstanceName, "instance"
+}
 
 macro_rules! hashed_key {
     ($(#[$doc:meta])* $name:ident, $seed:literal) => {

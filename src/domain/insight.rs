@@ -126,6 +126,16 @@ words! {
 }
 
 words! {
+    /// Whether what is shown is as the leader of all pods tells it.
+    ClusterStatus {
+        /// It is.
+        Led = "led",
+        /// The pod that shows it goes on by itself, without the others.
+        Degraded = "degraded",
+    }
+}
+
+words! {
     /// State of a circuit breaker.
     BreakerState {
         /// Calls go through.

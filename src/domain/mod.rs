@@ -9,10 +9,12 @@ mod observation;
 mod text;
 mod time;
 
-pub use ids::{AgentId, CallKey, ClaimKey, IdError, InsightId, ObservationKey, SessionKey, TaskKey, ToolName};
+pub use ids::{
+    AgentId, CallKey, ClaimKey, IdError, InsightId, InstanceName, ObservationKey, SessionKey, TaskKey, ToolName,
+};
 pub use insight::{
-    Advice, Assessment, BreakerState, Evidence, EvidenceKey, EvidenceValue, Insight, InsightKind, Severity, Status,
-    StoreMode, Word,
+    Advice, Assessment, BreakerState, ClusterStatus, Evidence, EvidenceKey, EvidenceValue, Insight, InsightKind,
+    Severity, Status, StoreMode, Word,
 };
 pub use observation::{Failure, Kind, KindName, Observation, Probability, Role, Source};
 pub use text::Text;

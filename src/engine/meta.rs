@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::insights::{InsightBook, OpenKinds};
+use super::reading::Reading;
 use super::reflection::Reflection;
 use crate::analyze::vitals::Vitals;
 use crate::domain::{AgentId, Timestamp};
@@ -34,4 +35,7 @@ pub struct MetaState {
     pub vitals: Vitals,
     /// The private narrative.
     pub reflection: Reflection,
+    /// How far the stream of observations is folded.
+    #[serde(default)]
+    pub reading: Reading,
 }

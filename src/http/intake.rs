@@ -1,34 +1,73 @@
 //! Observations, from decoded to queued and counted.
 
+use crate::cluster::{Lines, Refused, Safe, Spool};
 use crate::domain::{KindName, Observation, Source, Timestamp};
-use crate::ingest::queue::{OfferError, Sender};
+use crate::ingest::queue::{OfferError, RETRY_AFTER, Sender};
 use crate::ingest::{self, Batch, RejectReason, native};
 use crate::telemetry::Metrics;
 
 /// The way to the heart.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// To the heart of this process.
+    Direct(Sender),
+    /// Through Redis to the heart that leads.
+    Shared(Spool),
+}
+
+impl Way {
+    /// Observations on the way.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Direct(queue) => queue.len(),
+            Self::Shared(spool) => spool.len(),
+        }
+    }
+
+    /// Whether observations are written down on the way, which takes a while where they are many.
+    pub(super) fn writes(&self) -> bool {
+        matches!(self, Self::Shared(_))
+    }
+
+    /// Takes in observations, all or none. What is returned is ready once they are safe.
+    fn offer(&self, observations: Vec<Observation>) -> Result<Option<Safe>, OfferError> {
+        let spool = match self {
+            Self::Direct(queue) => return queue.offer(observations).map(|()| None),
+            Self::Shared(spool) => spool,
+        };
+        spool.offer(Lines::write(&observations)).map(Some).map_err(|refused| match refused {
+            Refused::Full => OfferError::Full { retry_after: RETRY_AFTER },
+            Refused::TooLarge { capacity } => OfferError::TooLarge { capacity },
+            Refused::Closed => OfferError::Closed,
+        })
+    }
+}
+
+/// What takes observations in.
 #[derive(Debug)]
 pub(super) struct Intake {
-    pub queue: Sender,
+    pub way: Way,
     pub limits: ingest::Limits,
     pub metrics: Metrics,
 }
 
 impl Intake {
-    /// Queues what was accepted of a batch, all of it or nothing, and counts. Returns how many were accepted.
-    pub(super) fn offer(&self, batch: &mut Batch, source: Source) -> Result<usize, OfferError> {
+    /// Takes in what was accepted of a batch, all of it or nothing, and counts. Returns how many were accepted, and what
+    /// is ready once they are safe.
+    pub(super) fn offer(&self, batch: &mut Batch, source: Source) -> Result<(usize, Option<Safe>), OfferError> {
         let accepted = std::mem::take(&mut batch.accepted);
         let count = accepted.len();
         for rejection in &batch.rejected {
             self.rejected(rejection.reason, 1);
         }
         let kinds = kinds(&accepted);
-        self.queue.offer(accepted).inspect_err(|error| self.rejected(error.reason(), count))?;
+        let safe = self.way.offer(accepted).inspect_err(|error| self.rejected(error.reason(), count))?;
         for (kind, count) in KindName::ALL.iter().zip(kinds) {
             if count > 0 {
                 self.metrics.observations_total.with_label_values(&[source.as_str(), kind.as_str()]).inc_by(count);
             }
         }
-        Ok(count)
+        Ok((count, safe))
     }
 
     /// Takes in one observation of a stream.

@@ -36,6 +36,7 @@ pub use address::{ClientAddress, ForwardedHeader};
 pub use config::Config;
 pub use edge::{Edge, FileError, REFUSALS};
 pub use gate::Gate;
+pub use intake::Way;
 pub use router::router;
 pub use serve::{listen, serve};
 pub use services::{Clock, Parts, Pulse, Readiness, Services};

@@ -20,6 +20,8 @@ use crate::ingest::{Batch, Error, Limits, native, otlp};
 
 /// Bodies from this size on, and all compressed ones, are decoded beside the runtime's threads.
 const LARGE: usize = 64 * 1024;
+/// So are batches of more observations than this written down.
+const MANY: usize = 256;
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -130,7 +132,21 @@ where
         services.intake.rejected(error.reason(), 1);
         Problem::from(error)
     })?;
-    let accepted = services.intake.offer(&mut batch, source)?;
+    let intake = Arc::clone(&services.intake);
+    let (batch, offered) = if services.intake.way.writes() && batch.accepted.len() > MANY {
+        let offer = move || {
+            let offered = intake.offer(&mut batch, source);
+            (batch, offered)
+        };
+        tokio::task::spawn_blocking(offer).await.map_err(|_| Problem::internal())?
+    } else {
+        let offered = intake.offer(&mut batch, source);
+        (batch, offered)
+    };
+    let (accepted, safe) = offered?;
+    if let Some(safe) = safe {
+        safe.wait().await;
+    }
     Ok((batch, accepted))
 }
 

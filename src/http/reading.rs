@@ -75,7 +75,7 @@ pub(super) async fn metrics(State(services): State<Arc<Services>>, request: Requ
     services.gate.identify(&request, Act::Scrape, &[Scope::MetricsRead], services.now())?;
     let metrics = &services.metrics;
     metrics.heartbeat_skew_ms.set(services.pulse.skew_ms());
-    metrics.observations_queued.set(i64::try_from(services.intake.queue.len()).unwrap_or(i64::MAX));
+    metrics.observations_queued.set(i64::try_from(services.intake.way.len()).unwrap_or(i64::MAX));
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
     let exposition = Format::accepted(accept).render(&metrics.gather());
     Ok(([(CONTENT_TYPE, HeaderValue::from_static(exposition.content_type))], exposition.body).into_response())

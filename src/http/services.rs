@@ -82,7 +82,7 @@ pub struct Parts {
     /// What pods share of subjects' limits, where there are several.
     pub pool: Option<stream::Pool>,
     /// To the heart.
-    pub queue: ingest::queue::Sender,
+    pub way: super::intake::Way,
     /// The heart.
     pub pulse: Arc<dyn Pulse>,
     /// Where the daemon is in its life.
@@ -125,7 +125,7 @@ impl Services {
             edge,
             gate,
             pool,
-            queue,
+            way,
             pulse,
             readiness,
             metrics,
@@ -135,7 +135,7 @@ impl Services {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let ahead = ingest::Limits::default().ahead;
         let intake = Arc::new(super::intake::Intake {
-            queue,
+            way,
             limits: ingest::Limits { items: limits.batch, ahead },
             metrics: metrics.clone(),
         });

@@ -37,7 +37,7 @@ pub enum Error {
 }
 
 /// Where Redis is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Endpoint {
     target: Target,
     password: Secret,

@@ -10,6 +10,7 @@ mod state;
 #[cfg(test)]
 pub(crate) mod testing;
 mod view;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -17,4 +18,5 @@ mod tests;
 pub use curve::Curve;
 pub use sanitizer::Sanitizer;
 pub use state::{Everything, Position, PublicState, Select};
-pub use view::PublicBeat;
+pub use view::{PublicBeat, Standing};
+pub use wire::{Relayed, WireError};

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::domain::{AgentId, Timestamp, ToolName};
+use crate::domain::{AgentId, InstanceName, Timestamp, ToolName};
 
 /// One public value.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,8 @@ pub enum Leaf {
     Agent(AgentId),
     /// A tool's checked name.
     Tool(ToolName),
+    /// A pod's checked name.
+    Instance(InstanceName),
     /// A moment, shown as RFC 3339 in UTC.
     Time(Timestamp),
 }
@@ -42,6 +44,7 @@ impl Serialize for Leaf {
             Self::Word(word) => serializer.serialize_str(word),
             Self::Agent(agent) => serializer.serialize_str(agent.as_str()),
             Self::Tool(tool) => serializer.serialize_str(tool.as_str()),
+            Self::Instance(instance) => serializer.serialize_str(instance.as_str()),
             Self::Time(time) => serializer.collect_str(time),
         }
     }
@@ -150,6 +153,11 @@ impl<L: Layout> Record<L> {
         if let Some(slot) = self.leaves.get_mut(position.into()) {
             *slot = leaf.into();
         }
+    }
+
+    /// The leaves that it is about: all, or these.
+    pub(super) fn scope(&self) -> Option<u64> {
+        (self.about != u64::MAX).then_some(self.about)
     }
 
     /// The leaf at a position.

@@ -43,6 +43,7 @@ impl Sanitizer {
             unfitted: _unfitted,
             vitals,
             reflection: _reflection,
+            reading: _reading,
         } = engine.meta();
 
         let mut changed: Vec<_> = forgotten.iter().map(|agent| (agent.clone(), None)).collect();

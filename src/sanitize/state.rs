@@ -1,13 +1,16 @@
 //! The public state: all records, and the difference to any beat not too long ago.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
+use foldhash::quality::RandomState;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::curve::Curve;
 use super::record::{Leaf, Versioned};
-use super::view::{AgentField, AgentLayout, InsightField, InsightLayout, PublicBeat, SystemLayout};
-use crate::domain::{Advice, AgentId, InsightId, Timestamp};
+use super::view::{
+    AgentField, AgentLayout, InsightField, InsightLayout, PublicBeat, Standing, SystemField, SystemLayout,
+};
+use crate::domain::{Advice, AgentId, InsightId, StoreMode, Timestamp};
 
 /// Which beat of which leadership. Epochs only rise, and within one so do beats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
@@ -43,7 +46,7 @@ pub struct PublicState {
     position: Position,
     at: Timestamp,
     system: Versioned<SystemLayout>,
-    agents: HashMap<AgentId, Versioned<AgentLayout>>,
+    agents: HashMap<AgentId, Versioned<AgentLayout>, RandomState>,
     /// The agents in the order in which they are told.
     names: BTreeSet<AgentId>,
     insights: BTreeMap<InsightId, Versioned<InsightLayout>>,
@@ -72,7 +75,7 @@ impl PublicState {
             position: first.position,
             at: first.at,
             system: Versioned::new(first.system.clone(), first.position.beat, None),
-            agents: HashMap::new(),
+            agents: HashMap::default(),
             names: BTreeSet::new(),
             insights: BTreeMap::new(),
             curves: HashMap::new(),
@@ -174,6 +177,46 @@ impl PublicState {
             self.remember(changes, names);
         }
         names > 0 || system_changed
+    }
+
+    /// The whole state as one beat, for whoever has nothing yet.
+    pub fn whole(&self) -> PublicBeat {
+        let agents = self.agents.iter().map(|(agent, known)| (agent.clone(), Some(known.record().clone())));
+        let insights = self.insights.iter().map(|(id, known)| (*id, Some(known.record().clone())));
+        PublicBeat {
+            position: self.position,
+            at: self.at,
+            system: self.system.record().clone(),
+            agents: agents.collect(),
+            insights: insights.collect(),
+            curves: self.curves.iter().map(|(agent, curve)| (agent.clone(), *curve)).collect(),
+        }
+    }
+
+    /// Takes over a beat that tells the whole state: what it does not name is gone. Returns whether anything but the
+    /// clock changed.
+    pub fn replace(&mut self, mut whole: PublicBeat) -> bool {
+        let agents: HashSet<_> = whole.agents.iter().map(|(agent, _)| agent.clone()).collect();
+        let insights: HashSet<_> = whole.insights.iter().map(|(id, _)| *id).collect();
+        let gone = self.names.iter().filter(|agent| !agents.contains(*agent));
+        whole.agents.extend(gone.map(|agent| (agent.clone(), None)));
+        let gone = self.insights.keys().filter(|id| !insights.contains(id));
+        whole.insights.extend(gone.map(|id| (*id, None)));
+        self.apply(whole)
+    }
+
+    /// A beat so much later where nobody tells what it changes: the state as it is, kept in memory alone.
+    pub fn idle(&self, later: u64, at: Timestamp, standing: &Standing) -> PublicBeat {
+        let Position { epoch, beat } = self.position;
+        let mut system = self.system.record().clone();
+        if system.get(SystemField::StoreMode).is_some() {
+            system.set(SystemField::StoreMode, Leaf::Word(StoreMode::Memory.as_str()));
+        }
+        let position = Position { epoch, beat: beat.saturating_add(later) };
+        let mut beat =
+            PublicBeat { position, at, system, agents: Vec::new(), insights: Vec::new(), curves: Vec::new() };
+        beat.stand(standing);
+        beat
     }
 
     fn remember(&mut self, changes: Changes, names: usize) {

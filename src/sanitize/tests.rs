@@ -58,7 +58,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     /// Each beat tells what changed and no more; applied one by one, or absorbed into one another, the beats give what
-    /// the engine's whole state gives.
+    /// the engine's whole state gives. So do they on another pod, which begins with a whole state at some time.
     #[test]
     fn what_changed_is_all_that_changed(
         beats in prop::collection::vec(
@@ -72,6 +72,9 @@ proptest! {
         let (mut sanitizer, mut held) = (Sanitizer::default(), None::<PublicBeat>);
         let mut each = PublicState::new(Sanitizer::whole(&engine), 10_000);
         let mut merged = PublicState::new(Sanitizer::whole(&engine), 10_000);
+        let mut far = PublicState::new(Sanitizer::whole(&engine), 10_000);
+        let mut late = PublicState::new(Sanitizer::whole(&engine), 10_000);
+        let relay = |after, beat| Relayed::from_json(&Relayed { after, beat }.to_json()).unwrap();
         for (gap, observations, hold) in beats {
             // Now and then, half an hour passes.
             now = now.plus(Duration::from_millis(if gap == 39 { 1_800_000 } else { 100 * gap }));
@@ -88,7 +91,17 @@ proptest! {
                 .collect();
             let beat = engine.beat(now, &observations, &pulse());
             let shown = sanitizer.beat(&engine, &beat);
+            let after = Some(each.position().beat);
             each.apply(shown.clone());
+            let relayed = relay(after, shown.clone());
+            prop_assert_eq!(relayed.after, after);
+            far.apply(relayed.beat);
+            prop_assert_eq!(document(&far), document(&each));
+            prop_assert_eq!((far.position(), far.at()), (each.position(), each.at()));
+            if hold {
+                late.replace(relay(None, each.whole()).beat);
+                prop_assert_eq!(document(&late), document(&each));
+            }
             match &mut held {
                 Some(held) => held.absorb(shown),
                 None => held = Some(shown),

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::curve::{self, Curve};
-use super::record::{Layout, Place, Record, layout};
+use super::record::{Layout, Leaf, Place, Record, layout};
 use super::state::Position;
-use crate::domain::{AgentId, EvidenceKey, InsightId, Timestamp};
+use crate::domain::{AgentId, ClusterStatus, EvidenceKey, InsightId, InstanceName, Timestamp};
 
 layout! {
     /// The daemon itself.
@@ -33,6 +33,10 @@ layout! {
         StoreBreaker = "breaker" in "store",
         /// Beats not yet stored.
         StoreLag = "lag_beats" in "store",
+        /// Whether a leader tells all this.
+        ClusterStatus = "status" in "cluster",
+        /// Who leads, or led last.
+        ClusterLeader = "leader" in "cluster",
     }
 }
 
@@ -194,10 +198,31 @@ pub struct PublicBeat {
     pub(super) curves: Vec<(AgentId, Curve)>,
 }
 
+/// A pod's place among the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether a leader tells what is shown.
+    pub status: ClusterStatus,
+    /// Who leads, or led last, as far as that is known.
+    pub leader: Option<InstanceName>,
+}
+
 impl PublicBeat {
     /// Epoch and beat.
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// When it was.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Says whose beat it is.
+    pub fn stand(&mut self, standing: &Standing) {
+        let Standing { status, leader } = standing;
+        self.system.set(SystemField::ClusterStatus, Leaf::Word(status.as_str()));
+        self.system.set(SystemField::ClusterLeader, leader.clone().map(Leaf::Instance));
     }
 
     /// Takes in a later beat, so that applying the result has the same effect as applying both.

@@ -2,6 +2,7 @@
 
 use super::remote::Remote;
 use super::shelf::Shelf;
+use crate::engine::Reading;
 use crate::link::Fault;
 
 /// Largest value that Redis takes (`proto-max-bulk-len`), in bytes.
@@ -38,6 +39,8 @@ pub(super) struct Write<'a> {
     pub(super) over: Over,
     /// Where a copy is kept beside, if one is due.
     pub(super) snapshot: Option<&'a str>,
+    /// How far the stream of observations is part of it.
+    pub(super) reading: &'a Reading,
 }
 
 /// What a write may replace.
@@ -118,6 +121,7 @@ impl Backend {
     }
 
     /// The counter of fencing numbers, as far as it can be read.
+    #[cfg(test)]
     pub(super) async fn counter(&mut self) -> Result<u64, Fault> {
         either!(self, backend => backend.counter())
     }

@@ -6,6 +6,10 @@ use crate::domain::Timestamp;
 pub(super) const LATEST: &str = "meta:latest";
 /// The fencing counter.
 pub(super) const EPOCH: &str = "meta:epoch";
+/// How far the stream of observations is part of the meta-state, by entry and by producer.
+pub(super) const READING: &str = "meta:reading";
+/// The stream of observations.
+pub(super) const OBSERVATIONS: &str = "meta:observations";
 /// What the names of snapshots begin with.
 pub(super) const SNAPSHOTS: &str = "meta:snapshot:";
 /// What the names of keys that were kept aside begin with.

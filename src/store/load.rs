@@ -1,8 +1,6 @@
-//! What a start finds in the store.
+//! What whoever begins to lead finds in the store.
 
 use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
 
 use super::backend::{Backend, Held, Over};
 use super::{Store, keys};
@@ -10,32 +8,17 @@ use crate::domain::Timestamp;
 use crate::engine::{Document, DocumentError};
 use crate::link::Fault;
 
-/// What a start begins with.
+/// What there is to go on from.
 #[derive(Debug)]
 pub struct Loaded {
     /// The state to go on from; `None`: a fresh one.
     pub document: Option<Document>,
-    /// Where it is from.
-    pub source: Source,
+    /// The key that holds it.
+    pub source: Option<String>,
     /// Time since its last beat.
     pub age: Duration,
-    /// The epoch to lead.
-    pub epoch: u64,
     /// Keys that did not validate, by the names under which they are kept now.
     pub quarantined: Vec<String>,
-}
-
-/// Where a state is from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// A key in Redis.
-    Key(String),
-    /// Redis holds none.
-    Fresh,
-    /// Redis is configured and cannot be read.
-    Unavailable(Fault),
-    /// No Redis is configured.
-    Memory,
 }
 
 /// Why what a key holds is no state to go on from.
@@ -50,71 +33,34 @@ pub(super) enum Unfit {
 }
 
 impl Store {
-    /// Pause between two tries of a start.
-    const RETRY: Duration = Duration::from_millis(100);
-    /// Snapshots that a start looks at, at most.
+    /// Snapshots that are looked at, at most.
     const LOOKED_AT: usize = 64;
 
     /// Loads the state: `meta:latest`; where that is missing or does not validate, the newest snapshot that does; else
-    /// none. What did not validate is moved aside. Waits for a Redis that is away no longer than the configured time;
-    /// one that answers is given the time that the size of the state takes. Takes the epoch to lead.
-    pub async fn load(&mut self, now: Timestamp) -> Loaded {
-        let mut loaded = Loaded {
-            document: None,
-            source: Source::Memory,
-            age: Duration::ZERO,
-            epoch: u64::try_from(now.as_nanos() / 1_000_000_000).unwrap_or(1).max(1),
-            quarantined: Vec::new(),
-        };
+    /// none. What did not validate is moved aside. One that is loaded is given the time that its size takes.
+    ///
+    /// # Errors
+    /// When Redis cannot be read.
+    pub async fn load(&mut self, now: Timestamp) -> Result<Loaded, Fault> {
+        let mut loaded = Loaded { document: None, source: None, age: Duration::ZERO, quarantined: Vec::new() };
         if !self.facts.now().configured {
-            self.epoch = loaded.epoch;
-            return loaded;
+            return Ok(loaded);
         }
-        let deadline = Instant::now() + self.boot_timeout;
-        let fault = loop {
-            match self.try_load(now, &mut loaded).await {
-                Ok(()) => break None,
-                // Neither heals by itself in the time that a start has.
-                Err(fault @ (Fault::Denied | Fault::TooLarge)) => break Some(fault),
-                Err(fault) if Instant::now() + Self::RETRY >= deadline => break Some(fault),
-                Err(_) => sleep(Self::RETRY).await,
-            }
-        };
-        match fault {
-            None => self.facts.kept(true),
-            Some(fault) => {
-                (loaded.document, loaded.source) = (None, Source::Unavailable(fault));
-                self.away = Some((fault, Instant::now()));
-            }
-        }
-        self.epoch = loaded.epoch;
-        tell(&loaded);
-        loaded
-    }
-
-    async fn try_load(&mut self, now: Timestamp, loaded: &mut Loaded) -> Result<(), Fault> {
-        let found = match self.take(keys::LATEST, now, loaded).await? {
+        self.over = Over::Own;
+        self.epoch = 0;
+        let found = match self.take(keys::LATEST, now, &mut loaded).await? {
             Some(document) => {
                 self.over = Over::OwnOr(document.meta.epoch);
                 Some((keys::LATEST.to_owned(), document))
             }
-            None => self.newest_snapshot(now, loaded).await?,
+            None => self.newest_snapshot(now, &mut loaded).await?,
         };
-        let known = found.as_ref().map_or(0, |(_, document)| document.meta.epoch);
-        let epoch = match self.backend.next_epoch(known).await {
-            // What can be read but not written can still be gone on from; the counter is raised with the first write.
-            Err(Fault::ReadOnly | Fault::OutOfMemory | Fault::Disk) => self.backend.counter().await?.max(known) + 1,
-            taken => taken?,
-        };
-        loaded.epoch = epoch;
-        match found {
-            Some((key, document)) => {
-                loaded.age = now.since(document.meta.at);
-                (loaded.source, loaded.document) = (Source::Key(key), Some(document));
-            }
-            None => loaded.source = Source::Fresh,
+        if let Some((key, document)) = found {
+            loaded.age = now.since(document.meta.at);
+            (loaded.source, loaded.document) = (Some(key), Some(document));
         }
-        Ok(())
+        tell(&loaded);
+        Ok(loaded)
     }
 
     async fn newest_snapshot(
@@ -194,16 +140,11 @@ pub(super) async fn parse(text: Vec<u8>) -> Result<Document, Unfit> {
 }
 
 fn tell(loaded: &Loaded) {
-    let epoch = loaded.epoch;
     match (&loaded.source, &loaded.document) {
-        (Source::Key(key), Some(Document { meta, agents })) => {
+        (Some(key), Some(Document { meta, agents })) => {
             let (age_ms, agents) = (loaded.age.as_millis() as u64, agents.len());
-            tracing::info!(key, age_ms, epoch, stored_epoch = meta.epoch, beat = meta.beat, agents, "state loaded");
+            tracing::info!(key, age_ms, stored_epoch = meta.epoch, beat = meta.beat, agents, "state loaded");
         }
-        (Source::Unavailable(fault), _) => {
-            let fault = fault.as_str();
-            tracing::error!(fault, epoch, "redis cannot be read: beginning with a fresh state");
-        }
-        _ => tracing::info!(epoch, "redis holds no state: beginning with a fresh one"),
+        _ => tracing::info!("redis holds no state: beginning with a fresh one"),
     }
 }

@@ -5,13 +5,10 @@
 //! slow, read-only, full or flushed the state lives in this process, and it is written back when Redis is well again.
 //!
 //! What is found in `meta:latest` and was neither written by this process nor loaded by it is never lost: before it is
-//! overwritten it is copied to `meta:quarantine:*`, which nothing here overwrites or prunes. That is the rule for a Redis
-//! that was away when the process started, too. What the process has learned since goes on; the earlier state is found
-//! there, and `restore` brings it back. To take it over in mid-life would silently drop what was accepted meanwhile.
+//! overwritten it is copied to `meta:quarantine:*`, which nothing here overwrites or prunes.
 //!
-//! Writes carry the process's epoch, a number taken from a counter in Redis at the start, and are refused once a newer
-//! process has taken a higher one. A process that could take none (no Redis, or none configured) uses the seconds since
-//! 1970, which are past any count of starts; the counter is raised to it with the first write.
+//! Writes carry the epoch of a leadership, and are refused once a newer one was taken. With each state Redis is told how
+//! far the stream of observations is part of it, and the stream is trimmed up to there, in the same step.
 
 mod archive;
 mod backend;
@@ -34,13 +31,14 @@ pub use archive::{Archive, Entry, Summary};
 pub use config::SnapshotConfig;
 pub use facts::Facts;
 pub use handoff::{Handoff, Inlet};
-pub use load::{Loaded, Source};
+pub use load::Loaded;
 
 use self::backend::{Backend, Over};
 use self::remote::Remote;
 use self::shelf::Shelf;
 use crate::breaker::{Breaker, Settings};
 use crate::domain::Timestamp;
+use crate::engine::Reading;
 use crate::link::{Config, Endpoint, Error, Fault, Link};
 use crate::telemetry::Metrics;
 
@@ -72,11 +70,12 @@ pub struct Store {
     facts: Facts,
     metrics: Metrics,
     snapshots: SnapshotConfig,
-    boot_timeout: Duration,
     clock: fn() -> Timestamp,
     origin: tokio::time::Instant,
     epoch: u64,
     over: Over,
+    /// How far the stream of observations is part of what is written next.
+    reading: Reading,
     /// What the last write failed with, and since when none succeeded.
     away: Option<(Fault, tokio::time::Instant)>,
     /// Whether anything was written yet.
@@ -109,15 +108,24 @@ impl Store {
             openings: 0,
             metrics,
             snapshots: snapshots.clone(),
-            boot_timeout: config.boot_timeout,
             clock,
             origin: tokio::time::Instant::now(),
             epoch: 0,
             over: Over::Own,
+            reading: Reading::default(),
             away: None,
             wrote: false,
             last_snapshot: None,
         })
+    }
+
+    /// Writes in this epoch from now on; 0: writes nothing, and finds out when Redis can be reached. What was loaded, or written in the epoch before, may be replaced.
+    pub fn lead(&mut self, epoch: u64) {
+        if self.epoch != 0 && self.over == Over::Own {
+            self.over = Over::OwnOr(self.epoch);
+        }
+        self.epoch = epoch;
+        self.facts.kept(self.away.is_none() && epoch != 0);
     }
 
     /// How the store does, for whoever asks at any time.

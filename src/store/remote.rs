@@ -50,11 +50,14 @@ impl Remote {
             Over::All => "*".to_owned(),
         };
         let mut invocation = WRITE.key(keys::LATEST);
-        invocation.key(keys::EPOCH);
+        invocation.key(keys::EPOCH).key(keys::READING).key(keys::OBSERVATIONS);
         if let Some(snapshot) = write.snapshot {
             invocation.key(snapshot);
         }
-        invocation.arg(write.epoch).arg(write.document).arg(over);
+        invocation.arg(write.epoch).arg(write.document).arg(over).arg(write.reading.position.to_string());
+        for (producer, serial) in write.reading.producers() {
+            invocation.arg(producer).arg(serial);
+        }
         let answer: String =
             self.link.call(write.document.len(), async |connection| invocation.invoke_async(connection).await).await?;
         match answer.as_str() {
@@ -114,6 +117,7 @@ impl Remote {
         self.link.call(0, async |connection| invocation.invoke_async(connection).await).await
     }
 
+    #[cfg(test)]
     pub(super) async fn counter(&mut self) -> Result<u64, Fault> {
         match self.look(keys::EPOCH).await? {
             Held::Text(text) => Ok(std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).unwrap_or(0)),

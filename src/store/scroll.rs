@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::handoff::Parcel;
 use crate::domain::{AgentId, Timestamp};
-use crate::engine::Document;
+use crate::engine::{Document, Reading};
 
 /// The document of one beat in pieces: its head, and a piece for each agent.
 #[derive(Debug, Default)]
@@ -17,6 +17,7 @@ pub(super) struct Scroll {
     bytes: usize,
     pub(super) beat: u64,
     pub(super) at: Timestamp,
+    pub(super) reading: Reading,
 }
 
 impl Scroll {
@@ -42,6 +43,7 @@ impl Scroll {
             self.bytes -= self.agents.insert(agent, piece.into_boxed_slice()).map_or(0, |piece| piece.len());
         }
         (self.beat, self.at) = (meta.beat, meta.at);
+        self.reading.clone_from(&meta.reading);
         self.head = Document { meta, agents: Vec::new() }.to_json();
         // Without agents it ends with the two brackets between which they stand.
         self.head.truncate(self.head.len().saturating_sub(2));

@@ -107,6 +107,7 @@ impl Shelf {
         Ok(self.counter)
     }
 
+    #[cfg(test)]
     pub(super) fn counter(&self) -> Result<u64, Fault> {
         self.available()?;
         Ok(self.counter)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::*;
 use crate::analyze::vitals::{ClientFacts, Pulse, StoreFacts};
 use crate::domain::{AgentId, Kind, Observation, SessionKey, Source as Origin, Text};
-use crate::engine::{self, Document, Engine};
+use crate::engine::{self, Document, Engine, Reading};
 use crate::setting::SecretUrl;
 
 const INTERVAL: Duration = Duration::from_millis(100);

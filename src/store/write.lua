@@ -1,9 +1,12 @@
--- Writes the meta-state unless a newer process writes it already, or something stands there that is not the writer's.
--- KEYS: meta:latest, meta:epoch, [the snapshot to write beside]
--- ARGV: the writer's epoch, the document, an epoch whose document may be replaced beside its own ('' none, '*' anything)
+-- Writes the meta-state unless a newer process writes it already, or something stands there that is not the writer's;
+-- tells how far it has read, and lets go of what is part of it.
+-- KEYS: meta:latest, meta:epoch, meta:reading, meta:observations, [the snapshot to write beside]
+-- ARGV: the writer's epoch, the document, an epoch whose document may be replaced beside its own ('' none, '*' anything),
+--       the last entry of meta:observations that is part of the document, each producer and its last batch that is
 local counter = tonumber(redis.pcall('GET', KEYS[2]) or 0) or 0
 local epoch = tonumber(ARGV[1])
-if counter > epoch then
+-- Who has no epoch leads nobody.
+if counter > epoch or epoch == 0 then
     return 'fenced'
 end
 local kind = redis.call('TYPE', KEYS[1]).ok
@@ -18,7 +21,11 @@ if counter < epoch then
     redis.call('SET', KEYS[2], ARGV[1])
 end
 redis.call('SET', KEYS[1], ARGV[2])
-if KEYS[3] then
-    redis.call('SET', KEYS[3], ARGV[2])
+if KEYS[5] then
+    redis.call('SET', KEYS[5], ARGV[2])
 end
+redis.call('DEL', KEYS[3])
+redis.call('HSET', KEYS[3], 'position', ARGV[4], unpack(ARGV, 5))
+-- What is no stream is none of ours.
+redis.pcall('XTRIM', KEYS[4], 'MINID', '~', ARGV[4])
 return kind == 'none' and 'created' or 'replaced'

@@ -63,6 +63,7 @@ impl Store {
             };
             scroll = composed;
             let cost = began.elapsed() + Self::SENDING * u32::try_from(document.len()).unwrap_or(u32::MAX);
+            self.reading.clone_from(&scroll.reading);
             let written = self.put(&document, scroll.at, scroll.beat, Some(permit)).await;
             ask = if written.is_ok() { Ask::Change } else { Ask::Now };
             drop(document);
@@ -81,11 +82,12 @@ impl Store {
     ///
     /// # Errors
     /// What the last try failed with.
-    pub async fn finish(mut self, document: Document, within: Duration) -> Result<(), Fault> {
+    pub async fn finish(&mut self, document: Document, within: Duration) -> Result<(), Fault> {
         if !self.facts.now().configured {
             return Ok(());
         }
         let (at, beat) = (document.meta.at, document.meta.beat);
+        self.reading.clone_from(&document.meta.reading);
         let composing = tokio::task::spawn_blocking(move || document.to_json());
         let composed = composing.await.map_err(|_| Fault::Other)?;
         self.last_snapshot = None;
@@ -149,7 +151,7 @@ impl Store {
 
     /// Whether there was nothing where it was written.
     async fn write(&mut self, document: &[u8], snapshot: Option<&str>) -> Result<bool, Fault> {
-        let mut write = Write { epoch: self.epoch, document, over: self.over, snapshot };
+        let mut write = Write { epoch: self.epoch, document, over: self.over, snapshot, reading: &self.reading };
         let mut written = self.backend.write(write).await?;
         if written == Written::Occupied {
             if let Some(kept) = self.backend.keep_latest((self.clock)()).await? {

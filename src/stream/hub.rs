@@ -1,6 +1,7 @@
 //! The hub: the public state in one place, and the frames made of it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::filter::{Filter, Filters};
 use super::frame::{Frame, Unchanged};
 use crate::domain::{AgentId, Timestamp};
-use crate::sanitize::{Everything, Position, PublicBeat, PublicState};
+use crate::sanitize::{Everything, Position, PublicBeat, PublicState, Standing};
 
 /// How often a stream shows that the heart beats when nothing else changes.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
@@ -34,6 +35,7 @@ pub struct Hub {
     filters: Filters,
     cache: Mutex<Cache>,
     history_limit: usize,
+    apart: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -109,6 +111,7 @@ impl Hub {
             filters: Filters::default(),
             cache: Mutex::default(),
             history_limit,
+            apart: AtomicBool::new(false),
         }
     }
 
@@ -129,12 +132,40 @@ impl Hub {
 
     /// Applies a beat and wakes the streams if it is worth sending.
     pub fn publish(&self, beat: PublicBeat) {
+        self.take_over(beat, PublicState::apply);
+    }
+
+    /// The same with a beat that tells the whole state.
+    pub fn publish_whole(&self, beat: PublicBeat) {
+        self.take_over(beat, PublicState::replace);
+    }
+
+    /// Makes a beat although nobody tells what it changes; see [`PublicState::idle`]. Nothing before the first beat.
+    pub fn publish_idle(&self, later: u64, at: Timestamp, standing: &Standing) {
+        let idle = self.state.read().as_ref().map(|current| current.state.idle(later, at, standing));
+        if let Some(idle) = idle {
+            self.publish(idle);
+        }
+    }
+
+    /// Whether its beats are its own, which other pods don't know, as it does not know theirs: no difference is then told
+    /// to who comes with a beat.
+    pub fn stand_apart(&self, apart: bool) {
+        self.apart.store(apart, Ordering::Release);
+    }
+
+    /// The whole state as one beat; `None` before the first.
+    pub fn whole_beat(&self) -> Option<PublicBeat> {
+        self.state.read().as_ref().map(|current| current.state.whole())
+    }
+
+    fn take_over(&self, beat: PublicBeat, apply: impl FnOnce(&mut PublicState, PublicBeat) -> bool) {
         let (at, changed) = {
             let mut guard = self.state.write();
             let changed = match &mut *guard {
                 Some(current) => {
                     let epoch = current.state.position().epoch;
-                    let changed = current.state.apply(beat);
+                    let changed = apply(&mut current.state, beat);
                     let position = current.state.position();
                     if changed || position.epoch != epoch {
                         current.changed = position;
@@ -185,6 +216,9 @@ impl Hub {
     /// What [`Given`] to start from when a client says that it knows the state of this beat; `None` when the
     /// difference from there cannot be told. It counts as long ago, so that the client is told the time at once.
     pub fn given(&self, known: Position) -> Option<Given> {
+        if self.apart.load(Ordering::Acquire) {
+            return None;
+        }
         let guard = self.state.read();
         let state = &guard.as_ref()?.state;
         state.reaches_back_to(known).then_some(Given { position: known, at: Timestamp::EPOCH })

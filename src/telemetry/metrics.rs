@@ -133,6 +133,14 @@ metrics! {
     breaker_state: IntGaugeVec = ["breaker"],
     /// Whether this process leads: 1 or 0.
     leader: IntGauge,
+    /// Times this process began to lead.
+    leader_changes_total: IntCounter,
+    /// Epoch of the last beat shown.
+    cluster_epoch: IntGauge,
+    /// Observations accepted by this process that no stored state is known to hold.
+    spool_observations: IntGauge,
+    /// Entries in the stream of observations: those that no stored state holds, and a few that one does.
+    observations_stream_length: IntGauge,
     /// Requests refused for their credentials, by reason.
     auth_failures_total: IntCounterVec = ["reason"],
     /// Whether Redis is configured and away, so that replay is guarded by this pod alone or streams are refused: 1 or 0.

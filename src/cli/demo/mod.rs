@@ -57,7 +57,7 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         let client = Client::new(&format!("http://{address}"), token("demo-agents", &[Scope::Observe])?);
         let client = client.map_err(Failure::run)?;
         let reload = Box::new(|| Err("the demo has nothing to reload".to_owned()));
-        let app = App::build(config, keys.clone(), listener, logs, reload).await.map_err(Failure::run)?;
+        let app = App::build(config, keys.clone(), listener, logs, reload).map_err(Failure::run)?;
         let ready = app.ready();
         let stop = CancellationToken::new();
         let feeding = async {

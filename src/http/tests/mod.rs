@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Config, Edge, Gate, Parts, Pulse, Readiness, Services, router, serve};
+use super::{Config, Edge, Gate, Parts, Pulse, Readiness, Services, Way, router, serve};
 use crate::auth::audit::Audit;
 use crate::auth::{Authenticator, Claims, Key, Keys, ReplayGuard, Revocations, Tickets, mint};
 use crate::domain::Timestamp;
@@ -108,7 +108,7 @@ impl Server {
             edge: Arc::clone(&edge),
             gate,
             pool: None,
-            queue: sender,
+            way: Way::Direct(sender),
             pulse: Arc::clone(&heart) as Arc<dyn Pulse>,
             readiness: Arc::clone(&readiness),
             metrics: metrics.clone(),

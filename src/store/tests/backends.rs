@@ -15,7 +15,8 @@ async fn suite(mut backend: Backend) {
     assert_eq!(backend.counter().await, Ok(5));
 
     // What is there is replaced only by who wrote it, or loaded it.
-    let write = |epoch, document, over, snapshot| Write { epoch, document, over, snapshot };
+    let reading = Reading::default();
+    let write = |epoch, document, over, snapshot| Write { epoch, document, over, snapshot, reading: &reading };
     assert_eq!(backend.write(write(5, &old, Over::Own, None)).await, Ok(Written::Created));
     assert_eq!(backend.write(write(5, &own, Over::Own, None)).await, Ok(Written::Occupied));
     assert_eq!(backend.write(write(5, &own, Over::OwnOr(2), None)).await, Ok(Written::Occupied));
@@ -73,7 +74,8 @@ async fn many_names_are_found_once_each() {
     let text = document(1, 1).to_json();
     for minute in 0..1500 {
         let name = keys::snapshot(at(minute * 60_000));
-        let write = Write { epoch: 1, document: &text, over: Over::All, snapshot: Some(&name) };
+        let write =
+            Write { epoch: 1, document: &text, over: Over::All, snapshot: Some(&name), reading: &Reading::default() };
         backend.write(write).await.unwrap();
     }
     let names = backend.snapshots().await.unwrap();
@@ -94,7 +96,7 @@ async fn a_counter_of_another_type_stops_nothing() {
     assert_eq!(backend.next_epoch(6).await, Ok(7));
     let _: () = redis::cmd("SET").arg(EPOCH).arg("many").query_async(&mut connection).await.unwrap();
     let text = document(7, 1).to_json();
-    let write = Write { epoch: 7, document: &text, over: Over::Own, snapshot: None };
+    let write = Write { epoch: 7, document: &text, over: Over::Own, snapshot: None, reading: &Reading::default() };
     assert_eq!(backend.write(write).await, Ok(Written::Created));
     assert_eq!(backend.counter().await, Ok(7));
 }

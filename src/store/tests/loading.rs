@@ -6,7 +6,8 @@ use super::*;
 async fn holding(backend: &mut Backend, values: &[(&str, Vec<u8>)]) {
     for (key, value) in values {
         // By way of `meta:latest`, since that is where a write goes.
-        let write = Write { epoch: 1, document: value, over: Over::All, snapshot: None };
+        let reading = Reading::default();
+        let write = Write { epoch: 1, document: value, over: Over::All, snapshot: None, reading: &reading };
         backend.write(write).await.unwrap();
         if *key != LATEST {
             assert!(backend.set_aside(LATEST, key).await.unwrap());
@@ -17,7 +18,7 @@ async fn holding(backend: &mut Backend, values: &[(&str, Vec<u8>)]) {
 async fn loaded(backend: Backend, values: &[(&str, Vec<u8>)]) -> (Loaded, Store) {
     let mut store = store_on(backend);
     holding(&mut store.backend, values).await;
-    let loaded = store.load(at(60_000)).await;
+    let loaded = store.load(at(60_000)).await.unwrap();
     (loaded, store)
 }
 
@@ -37,9 +38,9 @@ async fn the_latest_comes_first() {
         newline.push(b'\n');
         let values = [(NEW, document(2, 4).to_json()), (LATEST, newline)];
         let (loaded, _) = loaded(backend, &values).await;
-        assert_eq!(loaded.source, Source::Key(LATEST.to_owned()));
+        assert_eq!(loaded.source.as_deref(), Some(LATEST));
         assert_eq!(loaded.document, Some(document(3, 5)));
-        assert_eq!((loaded.epoch, loaded.quarantined.len()), (4, 0));
+        assert_eq!(loaded.quarantined.len(), 0);
         assert_eq!(loaded.age, Duration::from_millis(60_000 - 400));
     })
     .await;
@@ -56,7 +57,7 @@ async fn the_newest_valid_snapshot_comes_next() {
             (LATEST, whole[..whole.len() / 2].to_vec()),
         ];
         let (loaded, mut store) = loaded(backend, &values).await;
-        assert_eq!(loaded.source, Source::Key(OLD.to_owned()));
+        assert_eq!(loaded.source.as_deref(), Some(OLD));
         assert_eq!(loaded.document, Some(document(2, 4)));
         let aside = [LATEST, NEW].map(|key| keys::quarantine(key, at(60_000)));
         assert_eq!(loaded.quarantined, aside);
@@ -72,8 +73,8 @@ async fn the_newest_valid_snapshot_comes_next() {
 async fn without_a_valid_state_a_fresh_one_begins() {
     both(async |backend| {
         let (loaded, _) = loaded(backend, &[(NEW, vec![]), (LATEST, b"null".to_vec())]).await;
-        assert_eq!((loaded.source, loaded.document), (Source::Fresh, None));
-        assert_eq!((loaded.quarantined.len(), loaded.epoch), (2, 2));
+        assert_eq!((loaded.source, loaded.document), (None, None));
+        assert_eq!(loaded.quarantined.len(), 2);
     })
     .await;
 }
@@ -83,18 +84,28 @@ async fn what_is_no_string_is_kept_aside() {
     let mut shelf = Shelf::default();
     shelf.hold(LATEST, Held::Other);
     let (loaded, mut store) = loaded(Backend::Memory(shelf), &[]).await;
-    assert_eq!(loaded.source, Source::Fresh);
+    assert_eq!(loaded.source, None);
     assert_eq!(store.backend.look(&loaded.quarantined[0]).await, Ok(Held::Other));
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_gives_a_fresh_state_with_an_epoch_past_all() {
+async fn a_store_that_is_away_says_so() {
     let mut shelf = Shelf::default();
     shelf.fault = Some(Fault::Denied);
     let mut store = store_on(Backend::Memory(shelf));
-    let loaded = store.load(at(0)).await;
-    assert_eq!((loaded.source, loaded.document), (Source::Unavailable(Fault::Denied), None));
-    assert_eq!(loaded.epoch, 1_763_942_048);
+    assert_eq!(store.load(at(0)).await.unwrap_err(), Fault::Denied);
+}
+
+#[tokio::test]
+async fn the_state_of_the_epoch_before_is_replaced() {
+    let mut store = store_on(Backend::Memory(Shelf::default()));
+    for epoch in [3, 4, 7] {
+        store.lead(epoch);
+        let text = document(epoch, 2).to_json();
+        store.put(&text, at(100), 2, None).await.unwrap();
+        assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(text)));
+    }
+    assert_eq!(store.backend.names(keys::QUARANTINE).await, Ok(vec![]));
 }
 
 #[tokio::test]
@@ -125,8 +136,8 @@ async fn the_state_of_an_earlier_life_is_kept_when_it_is_found_late() {
 #[tokio::test]
 async fn a_write_is_counted_told_and_fenced() {
     let mut store = store_on(Backend::Memory(Shelf::default()));
-    let first = store.load(at(0)).await;
-    let text = document(first.epoch, 2).to_json();
+    store.lead(1);
+    let text = document(1, 2).to_json();
     store.facts.changed(2);
     assert_eq!(store.facts.now().lag_beats, 2);
     store.put(&text, at(100), 2, None).await.unwrap();
@@ -136,7 +147,7 @@ async fn a_write_is_counted_told_and_fenced() {
     assert_eq!(written(&store, "ok"), 1);
 
     let epoch = store.backend.next_epoch(0).await.unwrap();
-    assert_eq!(epoch, first.epoch + 1);
+    assert_eq!(epoch, 2);
     assert_eq!(store.put(&text, at(200), 3, None).await, Err(Fault::Fenced));
     assert_eq!((written(&store, "fenced"), store.facts.now().mode), (1, crate::domain::StoreMode::Memory));
 }

@@ -28,7 +28,7 @@ async fn starts_from_the_snapshot(spoil: impl AsyncFn(&Redis), reason: &str) {
     spoil(&redis).await;
     let daemon = Daemon::start(&[("redis__url", &redis.url())]).await;
     let state = daemon.state_when("the store", |state| state["store"]["mode"] == "redis").await;
-    assert_eq!(state["epoch"], 7);
+    assert!(state["epoch"].as_u64().unwrap() >= 7, "past what was loaded: {}", state["epoch"]);
     assert!(state["beat"].as_u64().unwrap() > 500);
     // The minute without a beat counts.
     assert!(state["state"]["heart"]["missed"].as_u64().unwrap() > 500);

@@ -1,0 +1,120 @@
+//! What makes a pod one among several: its tasks, put together.
+
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::heart::{FromHeart, Order};
+use super::pod::{Links, Pod};
+use super::relay::{self, Relay, Wants};
+use super::role::{Duty, Role};
+use crate::cluster::{self, Courier, FrameReader, FrameWriter, Keeper, Lease, Registrar, Spool, Tenure, Wishes};
+use crate::config::Config;
+use crate::link::{self, Endpoint, Link};
+use crate::store::Store;
+use crate::stream::Hub;
+use crate::telemetry::Metrics;
+
+/// A pod among several.
+pub(super) struct Company {
+    pod: Pod,
+    keeper: Keeper,
+    spool: Spool,
+    tenure: Tenure,
+    links: Links,
+    role: watch::Receiver<Role>,
+}
+
+impl Company {
+    /// A pod with these settings, not yet started.
+    ///
+    /// # Errors
+    /// When the settings of Redis cannot be used.
+    pub(super) fn new(
+        config: &Config,
+        store: Store,
+        hub: &Arc<Hub>,
+        orders: std_mpsc::Sender<Order>,
+        metrics: &Metrics,
+    ) -> Result<Self, link::Error> {
+        let (endpoint, patience) = (Endpoint::new(&config.redis)?, config.redis.response_timeout);
+        let life = config.cluster.lease;
+        let link = Link::new(endpoint.clone(), patience.min(life / 3));
+        let links: Links = Arc::new(move |more| Link::new(endpoint.clone(), patience + more));
+        let host = gethostname::gethostname();
+        let instance = config.cluster.instance(&host.to_string_lossy(), std::process::id());
+        let lease = Lease::new(cluster::Settings::of_life(life));
+        let (tenure, keeper) = Tenure::new(lease, Registrar::new(link, instance.as_str(), rand::random(), life));
+        let spool = Spool::new(rand::random::<u64>() >> 1, config.limits.queue, config.cluster.spool_bytes);
+        let (role, seen) = watch::channel(Role { duty: Duty::Starting, leader: None });
+        let pod = Pod {
+            instance,
+            engine: config.engine(),
+            interval: config.heart.interval,
+            lease: life,
+            boot_timeout: config.redis.boot_timeout,
+            links: Arc::clone(&links),
+            spool: spool.clone(),
+            tenure: tenure.clone(),
+            hub: Arc::clone(hub),
+            orders,
+            role,
+            metrics: metrics.clone(),
+            tasks: TaskTracker::new(),
+            store: Some(store),
+            time: None,
+            led_at: tokio::time::Instant::now(),
+        };
+        Ok(Self { pod, keeper, spool, tenure, links, role: seen })
+    }
+
+    /// Where what is accepted lies.
+    pub(super) fn spool(&self) -> Spool {
+        self.spool.clone()
+    }
+
+    /// Starts all tasks. Returns what ends when the pod has handed over, when all that was accepted is in Redis, and when
+    /// nothing is shown any more. The first two end after the tokens are cancelled.
+    pub(super) fn start(
+        self,
+        hub: &Arc<Hub>,
+        heart: mpsc::Receiver<FromHeart>,
+        metrics: &Metrics,
+        tasks: &TaskTracker,
+        (retiring, settling): (CancellationToken, CancellationToken),
+        last_steps: Duration,
+    ) -> (JoinHandle<()>, JoinHandle<()>, JoinHandle<()>) {
+        let Self { mut pod, keeper, spool, tenure, links, role } = self;
+        let (noticed, notices) = mpsc::channel(relay::BEATS_AHEAD);
+        let (telling, told) = mpsc::channel(relay::BEATS_AHEAD);
+        let wants = Wants::default();
+        let link = |more| links(more);
+        pod.tasks = tasks.clone();
+        tasks.spawn(keeper.run());
+        tasks.spawn(relay::read(FrameReader::new(link(FrameReader::BLOCK)), noticed, role.clone(), tenure.clone()));
+        tasks.spawn(relay::tell(FrameWriter::new(link(Duration::ZERO)), told, wants.clone(), tenure.clone()));
+        tasks.spawn(relay::ask(Wishes::new(link(Duration::ZERO)), wants.clone()));
+        let courier = Courier::new(spool, link(Duration::ZERO), metrics.clone());
+        let relay = Relay {
+            hub: Arc::clone(hub),
+            heart,
+            notices,
+            role,
+            telling,
+            wants,
+            tenure,
+            metrics: metrics.clone(),
+            synced: None,
+            made_up: false,
+            held: None,
+        };
+        let retired = tasks.spawn(pod.run(retiring, last_steps));
+        let settled = tasks.spawn(courier.run(settling));
+        (retired, settled, tasks.spawn(relay.run()))
+    }
+}

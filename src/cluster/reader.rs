@@ -1,0 +1,241 @@
+//! From the stream to the heart that leads: what all pods accepted, in the order of the stream.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::streams::StreamReadReply;
+use redis::{FromRedisValue, Script, Value};
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+
+use super::entry::{Lines, STREAM};
+use super::spool::{Batch, Spool};
+use crate::clock;
+use crate::domain::Observation;
+use crate::engine::{Origin, Reading, StreamId, Verdict};
+use crate::link::{Fault, Link};
+
+static MEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("mend.lua")));
+
+/// Where the heart's observations come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The stream: this pod leads.
+    Stream,
+    /// The spool: this pod goes on by itself.
+    Spool,
+}
+
+/// A batch that has arrived.
+#[derive(Debug)]
+struct Arrival {
+    origin: Origin,
+    /// The stream's name for it; `None`: it comes from the spool.
+    id: Option<StreamId>,
+    observations: Vec<Observation>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<(VecDeque<Arrival>, usize)>,
+    room: Notify,
+}
+
+/// The heart's end: batches that have arrived. Nothing here blocks.
+#[derive(Debug)]
+pub struct Arrivals {
+    shared: Arc<Shared>,
+    reading: Reading,
+}
+
+/// Reads the stream, or the spool, for one time of leading.
+#[derive(Debug)]
+pub struct Reader {
+    link: Link,
+    spool: Spool,
+    shared: Arc<Shared>,
+    source: watch::Receiver<Source>,
+    position: StreamId,
+    /// The last batch taken from the spool.
+    own: u64,
+    mended: bool,
+}
+
+impl Reader {
+    /// How long the stream is waited for at a time.
+    pub const BLOCK: Duration = Duration::from_millis(500);
+    /// Entries read at a time.
+    const COUNT: usize = 64;
+    /// Bytes taken from the spool at a time.
+    const AT_A_TIME: usize = 1 << 20;
+    /// Observations that may wait for the heart.
+    const AHEAD: usize = 65_536;
+    /// Bytes from which on lines are read beside the runtime's threads.
+    const LARGE: usize = 64 * 1024;
+    /// Between two tries to reach Redis.
+    const RETRY: Duration = Duration::from_millis(100);
+
+    /// A reader that goes on where a state stands, and the heart's end of it. The link's answers may take
+    /// [`Self::BLOCK`] more than others.
+    pub fn new(link: Link, spool: Spool, reading: Reading, source: watch::Receiver<Source>) -> (Self, Arrivals) {
+        let shared = Arc::new(Shared { queue: Mutex::default(), room: Notify::new() });
+        let position = reading.position;
+        let reader = Self { link, spool, shared: Arc::clone(&shared), source, position, own: 0, mended: false };
+        (reader, Arrivals { shared, reading })
+    }
+
+    /// Reads until nobody says any more where from.
+    pub async fn run(mut self) {
+        let mut told = None;
+        loop {
+            let source = *self.source.borrow_and_update();
+            let mut changed = self.source.clone();
+            let outcome = tokio::select! {
+                gone = changed.changed() => {
+                    if gone.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                outcome = self.step(source) => outcome,
+            };
+            match outcome {
+                Ok(()) => told = None,
+                Err(fault) => {
+                    self.mended = false;
+                    if told != Some(fault) {
+                        tracing::warn!(fault = fault.as_str(), "the stream of observations cannot be read");
+                    }
+                    told = Some(fault);
+                    sleep(Self::RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self, source: Source) -> Result<(), Fault> {
+        loop {
+            let room = self.shared.room.notified();
+            if self.shared.queue.lock().1 < Self::AHEAD {
+                break;
+            }
+            room.await;
+        }
+        match source {
+            Source::Stream => self.read().await,
+            Source::Spool => {
+                let mut news = self.spool.news();
+                let batches = self.spool.after(self.own, Self::AT_A_TIME);
+                if batches.is_empty() {
+                    // The spool lives as long as the process.
+                    let _ = news.changed().await;
+                    return Ok(());
+                }
+                let last = batches.last().map_or(self.own, |batch| batch.origin.serial);
+                self.arrive(batches.into_iter().map(|batch| (None, batch)).collect()).await;
+                self.own = last;
+                Ok(())
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Fault> {
+        if !self.mended {
+            let mut mend = MEND.key(STREAM);
+            mend.arg(self.position.to_string());
+            let _: i64 = self.link.call(0, async |connection| mend.invoke_async(connection).await).await?;
+            self.mended = true;
+        }
+        let mut command = redis::cmd("XREAD");
+        command.arg("COUNT").arg(Self::COUNT).arg("BLOCK").arg(Self::BLOCK.as_millis() as u64);
+        command.arg("STREAMS").arg(STREAM).arg(self.position.to_string());
+        let reply: Option<StreamReadReply> = self.link.command(&command, 0).await?;
+        let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
+        let mut batches = Vec::new();
+        let mut position = self.position;
+        for entry in entries {
+            position = entry.id.parse().map_err(|_| Fault::Other)?;
+            match batch(entry.map) {
+                Some(batch) => batches.push((Some(position), batch)),
+                None => tracing::debug!(%position, "an entry of the stream holds no observations"),
+            }
+        }
+        self.arrive(batches).await;
+        self.position = position;
+        Ok(())
+    }
+
+    /// Hands batches to the heart.
+    async fn arrive(&self, batches: Vec<(Option<StreamId>, Batch)>) {
+        let bytes: usize = batches.iter().map(|(_, batch)| batch.lines.len()).sum();
+        let read = move || {
+            let read = |(id, batch): (Option<StreamId>, Batch)| {
+                let (observations, unread) = Lines::read(&batch.lines);
+                if unread > 0 {
+                    tracing::error!(unread, "observations that another version wrote cannot be read");
+                }
+                Arrival { origin: batch.origin, id, observations }
+            };
+            batches.into_iter().map(read).collect::<Vec<_>>()
+        };
+        let arrived = if bytes > Self::LARGE {
+            // It fails when it panics alone, which it does not.
+            tokio::task::spawn_blocking(read).await.unwrap_or_default()
+        } else {
+            read()
+        };
+        let mut queue = self.shared.queue.lock();
+        queue.1 += arrived.iter().map(|arrival| arrival.observations.len()).sum::<usize>();
+        queue.0.extend(arrived);
+    }
+}
+
+fn batch(mut fields: HashMap<String, Value>) -> Option<Batch> {
+    let mut number = |name| u64::from_redis_value(fields.remove(name)?).ok();
+    let origin = Origin { producer: number("producer")?, serial: number("serial")?, first: number("first")? };
+    let lines = Vec::<u8>::from_redis_value(fields.remove("lines")?).ok()?;
+    Some(Batch { origin, lines: lines.into(), count: 0 })
+}
+
+impl Arrivals {
+    /// Moves what has arrived to the end of `into`, whole batches only, until that is `max` more or nothing is left.
+    /// Returns how many that were.
+    pub fn drain(&mut self, max: usize, into: &mut Vec<Observation>) -> usize {
+        let before = into.len();
+        while into.len() - before < max {
+            let Some(Arrival { origin, id, observations }) = self.next() else { break };
+            match self.reading.admit(origin, id, clock::now().as_millis()) {
+                Verdict::Fold => into.extend(observations),
+                Verdict::Known => {}
+                Verdict::Gap => {
+                    let Origin { serial, .. } = origin;
+                    tracing::warn!(serial, "a batch of observations came before one that was lost: passed over");
+                }
+            }
+        }
+        into.len() - before
+    }
+
+    fn next(&self) -> Option<Arrival> {
+        let mut queue = self.shared.queue.lock();
+        let arrival = queue.0.pop_front()?;
+        queue.1 -= arrival.observations.len();
+        drop(queue);
+        self.shared.room.notify_waiters();
+        Some(arrival)
+    }
+
+    /// Observations that have arrived.
+    pub fn waiting(&self) -> usize {
+        let queue = self.shared.queue.lock();
+        // A batch of none moves the reading on all the same.
+        queue.1.max(queue.0.len())
+    }
+
+    /// How far all is read that was drained.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
+    }
+}
