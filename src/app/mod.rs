@@ -208,7 +208,6 @@ impl App {
 
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let last_steps = shutdown.grace / 5;
         let (retiring, settling) = (CancellationToken::new(), CancellationToken::new());
         let mut spool = None;
         let (retired, settled, shown) = match company {
