@@ -32,12 +32,8 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// Puts the gate together, and learns what is revoked.
-    pub(super) async fn build(
-        config: &Config,
-        keys: Keys,
-        metrics: &Metrics,
-    ) -> Result<(Gate, Option<Pool>, Self), Error> {
+    /// Puts the gate together.
+    pub(super) fn build(config: &Config, keys: Keys, metrics: &Metrics) -> Result<(Gate, Option<Pool>, Self), Error> {
         let shared = !config.redis.url.is_empty();
         let link = |label| {
             let link = || Shared::new(&config.redis, label, metrics.clone(), rand::random());
@@ -50,8 +46,7 @@ impl Access {
         let revocations = Revocations::default();
         let (audit, watch, writer) = if shared {
             let register = Register::open(&config.redis)?;
-            let mut watch = Watch::new(register, revocations.clone(), metrics.clone(), clock::now);
-            watch.look().await;
+            let watch = Watch::new(register, revocations.clone(), metrics.clone(), clock::now);
             let trail = Trail::open(&config.redis)?;
             let (audit, writer) = Writer::new(trail, &config.audit, metrics.clone(), clock::now);
             (audit, Some(watch), Some(writer))
@@ -71,14 +66,16 @@ impl Access {
         Ok((gate, pool, access))
     }
 
-    /// Starts the tasks; streams are closed at this registry when they are revoked. Writing the last rows of the trail may
+    /// Learns what is revoked, and starts the tasks; streams are closed at this registry when they are revoked. Writing the last rows of the trail may
     /// take so long.
-    pub(super) fn start(self, registry: &Arc<Registry>, at_most: Duration) -> Running {
+    pub(super) async fn start(self, registry: &Arc<Registry>, at_most: Duration) -> Running {
         let Self { guard, watch, writer, tasks, ending } = self;
         tasks.spawn(ending.clone().run_until_cancelled_owned(async move { guard.keep(clock::now).await }));
         let sharing = Arc::clone(registry);
         tasks.spawn(ending.clone().run_until_cancelled_owned(async move { sharing.share().await }));
-        if let Some(watch) = watch {
+        if let Some(mut watch) = watch {
+            // Before the first request is let in.
+            watch.look().await;
             let registry = Arc::clone(registry);
             tasks.spawn(ending.clone().run_until_cancelled_owned(watch.run(move |list| {
                 registry.revoke(|holder| list.covers(&holder.subject, Some(&holder.token), holder.issued))

@@ -100,7 +100,7 @@ impl App {
             tracing::warn!("no redis.url is configured: nothing outlives the process");
         }
 
-        let (gate, pool, access) = Access::build(&config, keys, &metrics).await?;
+        let (gate, pool, access) = Access::build(&config, keys, &metrics)?;
         let authenticator = Arc::clone(&gate.authenticator);
         let per_address = config.limits.connections_per_address;
         let edge = Arc::new(Edge::load(config.server.clone(), per_address, metrics.clone())?);
@@ -197,7 +197,7 @@ impl App {
         tracing::info!(address = %listener.local_addr()?, "listening");
         let registry = Arc::clone(&services.streams().registry);
         let last_steps = shutdown.grace / 5;
-        let access = access.start(&registry, last_steps);
+        let access = access.start(&registry, last_steps).await;
         let fan_out: Vec<_> = services.streams().fanout.loops(&hub).collect();
         let (heart_ended, mut ended) = oneshot::channel();
         thread::Builder::new().name("heart".into()).spawn(move || {
