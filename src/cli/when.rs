@@ -35,8 +35,8 @@ pub fn parse(text: &str) -> Result<When, String> {
         return Ok(When::Ago(Duration::ZERO));
     }
     let moment = text.parse::<jiff::Timestamp>().ok().or_else(|| {
-        // A day alone: of a time without its zone nobody can know which moment is meant.
-        let day: jiff::civil::Date = text.parse().ok().filter(|_| text.len() == "2025-11-23".len())?;
+        // A moment without an offset is no date, although it would be read as one.
+        let day = text.parse::<jiff::civil::Date>().ok().filter(|day| day.to_string() == text)?;
         format!("{day}T00:00:00Z").parse().ok()
     });
     let at = moment.and_then(|moment| i64::try_from(moment.as_nanosecond()).ok());
