@@ -28,11 +28,13 @@ struct Seen {
     counts: BTreeMap<&'static str, u64>,
 }
 
-/// Beats of leaders against time.
+/// Beats of leaders, as dashboards saw them.
 #[derive(Debug, Clone, Copy)]
 pub struct Continuity {
-    /// Beats made by beats due.
-    pub share: f64,
+    /// Beats made.
+    pub made: u64,
+    /// Beats that there was time for.
+    pub due: f64,
     /// The longest time between the last beat seen of an epoch and the first one of the next.
     pub widest: Duration,
     pub epochs: usize,
@@ -124,7 +126,7 @@ impl History {
         let lasted = spans.last().map_or(0, |last| last.3) - spans.first().map_or(0, |first| first.1);
         let due = lasted as f64 / interval.as_nanos() as f64 + 1.0;
         let gaps = spans.windows(2).map(|pair| Duration::from_nanos((pair[1].1 - pair[0].3).max(0).unsigned_abs()));
-        Continuity { share: made as f64 / due, widest: gaps.max().unwrap_or_default(), epochs: spans.len() }
+        Continuity { made, due, widest: gaps.max().unwrap_or_default(), epochs: spans.len() }
     }
 }
 

@@ -56,6 +56,7 @@ pub async fn run(schedule: &Schedule) -> (String, Vec<String>) {
     verdict::counts(&world, &books).await;
     verdict::states(&world).await;
     verdict::trimmed(&world).await;
+    let objective = verdict::continuity(&world).await;
     watching.cancel();
     tasks.close();
     tasks.wait().await;
@@ -65,12 +66,13 @@ pub async fn run(schedule: &Schedule) -> (String, Vec<String>) {
     let sent =
         books.lock().unwrap().values().fold((0, 0), |sum, sent| (sum.0 + sent.acknowledged, sum.1 + sent.unknown));
     let summary = format!(
-        "{:?}; {} acknowledged, {} unknown; {} epochs, continuity {:.4}, widest gap {:?}; {} states agreed; {:?}{}",
+        "{:?}; {} acknowledged, {} unknown; {} epochs, led for {:.4} of the time, continuity {:.4}, widest gap {:?}; {} states agreed; {:?}{}",
         schedule.kind,
         sent.0,
         sent.1,
         continuity.epochs,
-        continuity.share,
+        continuity.made as f64 / continuity.due,
+        objective.unwrap_or(f64::NAN),
         continuity.widest,
         history.agreed(),
         history.counts(),

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use crate::history::difference;
 use crate::producer::{Books, Sent};
-use crate::world::{PODS, World};
+use crate::world::{INTERVAL, PODS, World};
 
 /// Longest time until what was accepted is counted everywhere.
 const COUNTED: Duration = Duration::from_secs(20);
@@ -72,6 +72,27 @@ pub async fn states(world: &World) {
         }
     }
     world.history.wrong(format!("pods and dashboards never stood at the same beat: {met:?}"));
+}
+
+/// The leader's continuity, as the objective has it, or nothing where it does not tell. It counts the whole life of the
+/// state: no change of leaders makes it forget what was due meanwhile, or what was made.
+pub async fn continuity(world: &World) -> Option<f64> {
+    let mut totals = None;
+    for pod in &world.pods {
+        let daemon = pod.daemon.as_ref()?;
+        if daemon.metric("leader").await == 1.0 {
+            let due = daemon.metric("heartbeat_state_due_total").await;
+            totals = Some((due, daemon.metric("heartbeat_state_made_total").await));
+        }
+    }
+    let (due, made) = totals?;
+    let seen = world.history.continuity(INTERVAL);
+    // Dashboards came some seconds after the first beat, and a state that was stored a moment before is taken up.
+    if !(seen.due - 30.0..=seen.due * 1.1 + 100.0).contains(&due) || made < seen.made as f64 * 0.9 - 30.0 || made > due
+    {
+        world.history.wrong(format!("{made} of {due} beats were made, says the leader; {seen:?} was seen"));
+    }
+    Some(made / due)
 }
 
 /// No epoch was led in by two, and nobody panicked. Adds to the history what became of whom.
