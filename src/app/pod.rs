@@ -118,6 +118,7 @@ impl Pod {
                 Some(Loaded { document: Some(document), .. }) if document.meta.epoch >= epoch => {
                     let Document { meta, .. } = document;
                     self.tenure.hear(Position { epoch: meta.epoch, beat: meta.beat });
+                    self.tenure.resign(epoch);
                     self.begin_again(own, before);
                     return;
                 }
