@@ -154,6 +154,7 @@ where
 {
     match outcome {
         Outcome::Stream(session, place) => {
+            streams.catch_up(session.since).await;
             let close = streams.run(wire, *session, place).await;
             tracing::debug!(code = close.map(Close::code), "stream ended");
         }
