@@ -114,6 +114,23 @@ impl History {
         notes.iter().map(|(at, text)| format!("  {:>9.3} {text}", at.as_secs_f64())).collect()
     }
 
+    /// Leaders that still beat when the next one did already.
+    pub fn overlaps(&self) -> Vec<String> {
+        let seen = self.seen.lock().unwrap();
+        let mut spans = BTreeMap::<u64, (i64, i64)>::new();
+        for (at, &ts) in &seen.beats {
+            let span = spans.entry(at.0).or_insert((ts, ts));
+            *span = (span.0.min(ts), span.1.max(ts));
+        }
+        let spans: Vec<_> = spans.into_iter().collect();
+        let pairs = spans.windows(2).filter(|pair| pair[0].1.1 >= pair[1].1.0);
+        let tell = |pair: &[(u64, (i64, i64))]| {
+            let late = Duration::from_nanos((pair[0].1.1 - pair[1].1.0).unsigned_abs());
+            format!("the leader of epoch {} still beat {late:?} after that of {} began", pair[0].0, pair[1].0)
+        };
+        pairs.map(tell).collect()
+    }
+
     pub fn continuity(&self, interval: Duration) -> Continuity {
         let seen = self.seen.lock().unwrap();
         let mut epochs = BTreeMap::<u64, (Position, i64, Position, i64)>::new();

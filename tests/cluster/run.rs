@@ -60,6 +60,7 @@ pub async fn run(schedule: &Schedule) -> (String, Vec<String>) {
     watching.cancel();
     tasks.close();
     tasks.wait().await;
+    history.overlaps().into_iter().for_each(|overlap| history.wrong(overlap));
     let told = verdict::logs(&world);
 
     let continuity = history.continuity(INTERVAL);

@@ -57,6 +57,10 @@ pub enum Fault {
     FreezeRedis,
     /// The sentinels are told to change masters.
     Switch,
+    /// Nothing, for long enough that what was acknowledged is folded.
+    Rest,
+    /// What was killed is started again, whatever else is wrong.
+    Raise,
 }
 
 /// Faults that come together, in this order, and are healed together.
@@ -104,7 +108,7 @@ fn draw(kind: Kind, random: &mut StdRng) -> Vec<Fault> {
         _ => Fault::FreezeRedis,
     };
     let cut = if random.random() { Cut::Reset } else { Cut::Hole };
-    match random.random_range(0..14) {
+    match random.random_range(0..16) {
         0 | 1 => vec![Fault::Kill(who(random))],
         2 => vec![Fault::Kill(Who::Leader), Fault::Kill(Who::Second)],
         3 => vec![Fault::Freeze(who(random))],
@@ -116,6 +120,8 @@ fn draw(kind: Kind, random: &mut StdRng) -> Vec<Fault> {
         9 | 10 if kind != Kind::Sentinel => vec![Fault::Part(who(random), cut)],
         11 if kind != Kind::Sentinel => vec![Fault::Part(Who::Leader, cut), Fault::Kill(Who::Second)],
         12 if kind == Kind::Durable => vec![Fault::FreezeRedis, Fault::Freeze(who(random))],
+        // It finds no Redis, and is alone from its start.
+        13 | 14 => vec![Fault::Kill(Who::Second), Fault::Rest, redis, Fault::Raise],
         _ => vec![redis],
     }
 }

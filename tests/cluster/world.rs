@@ -80,6 +80,14 @@ impl World {
         place.daemon = Some(daemon);
     }
 
+    async fn raise_all(&mut self) {
+        for pod in 0..PODS {
+            if self.pods[pod].daemon.is_none() {
+                self.raise(pod).await;
+            }
+        }
+    }
+
     pub async fn perform(&mut self, fault: Fault) {
         match fault {
             Fault::Kill(who) => {
@@ -123,6 +131,8 @@ impl World {
                 self.history.note("the sentinels are told to change masters");
                 self.servers.switch().await;
             }
+            Fault::Rest => sleep(Duration::from_millis(1500)).await,
+            Fault::Raise => self.raise_all().await,
         }
     }
 
@@ -139,11 +149,7 @@ impl World {
             }
         }
         self.history.note("all is healed");
-        for pod in 0..PODS {
-            if self.pods[pod].daemon.is_none() {
-                self.raise(pod).await;
-            }
-        }
+        self.raise_all().await;
         self.servers.in_step().await;
         let began = Instant::now();
         let mut seen = Vec::new();
