@@ -1,5 +1,7 @@
 //! A small hash index from 64-bit keys to positions in somebody else's store.
 
+use super::ahead::fetch;
+
 const EMPTY: u16 = u16::MAX;
 
 /// Open addressing with linear probing: two bytes a slot, at most three quarters full. The keys themselves stay in the
@@ -14,6 +16,12 @@ impl Index {
     /// The position of a key.
     pub fn find(&self, key: u64, key_at: impl Fn(u16) -> u64) -> Option<u16> {
         self.probe(key).map(|slot| self.slots[slot]).take_while(|&at| at != EMPTY).find(|&at| key_at(at) == key)
+    }
+
+    /// See [`super::ahead`].
+    #[inline]
+    pub fn ahead(&self, key: u64) {
+        fetch(self.slots.get(self.home(key)));
     }
 
     /// Adds a key that is not in yet, at a position that `key_at` need not know yet.

@@ -47,6 +47,7 @@
 //! One insight of a kind and agent is open at a time. Which explains which (evidence `because`), how those that come
 //! back soon are kept from flapping, and what advice follows, is the [engine](crate::engine)'s.
 
+pub(crate) mod ahead;
 pub mod calibration;
 pub mod drift;
 pub mod errors;

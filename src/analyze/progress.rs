@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ahead::fetch;
 use crate::domain::{
     Assessment, Evidence, EvidenceKey, InsightKind, Kind, Observation, Role, SessionKey, Severity, Timestamp, Word,
 };
@@ -123,6 +124,11 @@ impl Progress {
             }
             _ => {}
         }
+    }
+
+    /// See [`super::ahead`].
+    pub(crate) fn ahead(&self) {
+        self.tasks.iter().for_each(|task| fetch(Some(&task.session)));
     }
 
     /// The figures; `None` while no progress was reported.

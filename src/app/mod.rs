@@ -3,6 +3,7 @@
 mod company;
 mod heart;
 mod manager;
+mod offenders;
 mod pod;
 mod relay;
 mod reload;
@@ -30,7 +31,7 @@ use crate::auth::{Authenticator, Keys, KeysError, ReplayGuard, Tickets};
 use crate::config::{Config, Shutdown};
 use crate::engine::Engine;
 use crate::heartbeat::Lead;
-use crate::http::{self, Gate, Parts, Pulse as _, Readiness, Services, Way};
+use crate::http::{self, Edge, Gate, Parts, Pulse as _, Readiness, Services, Way};
 use crate::ingest::queue;
 use crate::store::Store;
 use crate::stream::Hub;
@@ -55,6 +56,9 @@ pub enum Error {
     /// The settings of Redis cannot be used.
     #[error(transparent)]
     Redis(#[from] link::Error),
+    /// A file of section `server` cannot be used.
+    #[error(transparent)]
+    File(#[from] http::FileError),
     /// The heart stopped by itself.
     #[error("the heart stopped")]
     HeartStopped,
@@ -64,7 +68,7 @@ pub enum Error {
 pub struct App {
     shutdown: Shutdown,
     listener: TcpListener,
-    server: http::Config,
+    edge: Arc<Edge>,
     services: Arc<Services>,
     readiness: Arc<Readiness>,
     hub: Arc<Hub>,
@@ -102,6 +106,8 @@ impl App {
             allowed_origins: config.auth.allowed_origins.clone(),
             metrics: metrics.clone(),
         };
+        let per_address = config.limits.connections_per_address;
+        let edge = Arc::new(Edge::load(config.server.clone(), per_address, metrics.clone())?);
         let (outbox, beats) = mpsc::channel(relay::BEATS_AHEAD);
         let orders = std_mpsc::channel();
         let store = Store::new(&config.redis, &config.snapshot, metrics.clone(), clock::now, rand::random())?;
@@ -126,6 +132,7 @@ impl App {
         let pulse = Arc::new(HeartPulse::new(pulse, config.heart.interval));
         let services = Services::new(Parts {
             config: config.server.clone(),
+            edge: Arc::clone(&edge),
             limits: config.limits.clone(),
             stream: config.stream.clone(),
             interval: config.heart.interval,
@@ -138,12 +145,14 @@ impl App {
             clock: Arc::new(clock::now),
             tasks: connections.clone(),
         });
-        let reloader = Reloader::new(reload, config.clone(), authenticator, logs, metrics.clone());
+        let registry = Arc::clone(&services.streams().registry);
+        let (watched, metered) = (Arc::clone(&edge), metrics.clone());
+        let reloader = Reloader::new(reload, config.clone(), authenticator, logs, watched, registry, metered);
         let beating = Beating { config: config.heart, outbox, wiring, metrics: metrics.clone(), store: facts };
         Ok(Self {
             shutdown: config.shutdown,
             listener,
-            server: config.server,
+            edge,
             services,
             readiness,
             hub,
@@ -173,7 +182,7 @@ impl App {
         let Self {
             shutdown,
             listener,
-            server,
+            edge,
             services,
             hub,
             beats,
@@ -212,8 +221,10 @@ impl App {
         for telling in fan_out {
             tasks.spawn(closing.clone().run_until_cancelled_owned(telling));
         }
-        let (router, accepting, served) = (http::router(services), closing.clone(), connections.clone());
-        tasks.spawn(async move { http::serve(listener, router, &server, accepting, &served).await });
+        let (router, accepting, served) = (http::router(Arc::clone(&services)), closing.clone(), connections.clone());
+        tasks.spawn(async move { http::serve(listener, router, edge, accepting, &served).await });
+        let every = services.streams().settings.config.report_interval;
+        tasks.spawn(closing.clone().run_until_cancelled_owned(offenders::report(Arc::clone(&registry), every)));
         if let Some(pace) = manager::watchdog() {
             let watching = manager::watch(pace, move || pulse.has_stopped(), manager::alive);
             tasks.spawn(closing.clone().run_until_cancelled_owned(watching));

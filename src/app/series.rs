@@ -14,6 +14,9 @@ pub(super) fn declare(metrics: &Metrics) {
     for outcome in http::OUTCOMES {
         metrics.ws_connections_total.with_label_values(&[outcome]);
     }
+    for reason in http::REFUSALS {
+        metrics.connections_refused_total.with_label_values(&[reason]);
+    }
     for (source, kind) in Source::ALL.iter().flat_map(|source| KindName::ALL.iter().map(move |kind| (source, kind))) {
         metrics.observations_total.with_label_values(&[source.as_str(), kind.as_str()]);
     }

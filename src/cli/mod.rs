@@ -9,6 +9,7 @@ pub mod reflect;
 pub mod replay;
 pub mod restore;
 pub mod serve;
+pub mod streams;
 pub mod token;
 
 use std::fmt;
@@ -46,6 +47,8 @@ enum Command {
     Replay(replay::Args),
     /// Look through the stored states, and put one back
     Restore(restore::Args),
+    /// List the open streams of a running daemon, or close one
+    Streams(streams::Args),
     /// Print the effective configuration, or what is wrong with it
     CheckConfig(check_config::Args),
     /// Ask a running daemon whether it is well: exit code 0 or 1
@@ -109,6 +112,7 @@ pub fn run() -> Result<(), Failure> {
         Command::Reflect(args) => reflect::run(&args, env, &mut out),
         Command::Replay(args) => replay::run(&args),
         Command::Restore(args) => restore::run(&args, env, &mut out, clock::now()),
+        Command::Streams(args) => streams::run(&args, &mut out),
         Command::CheckConfig(args) => {
             let toml = check_config::run(&args, env).map_err(Failure::usage)?;
             print(&mut out, toml.trim_end())

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Failure, runtime};
-use crate::app::{App, Signals};
+use crate::app::{self, App, Signals};
 use crate::auth::Keys;
 use crate::config::Config;
 use crate::http;
@@ -35,7 +35,10 @@ pub fn run(args: &Args, env: Vec<(String, String)>) -> Result<(), Failure> {
         let address = config.server.listen;
         let listener = http::listen(address);
         let listener = listener.map_err(|error| Failure::run(format!("cannot listen on {address}: {error}")))?;
-        let app = App::build(config, keys, listener, logs, Box::new(reload)).map_err(Failure::run)?;
+        let app = App::build(config, keys, listener, logs, Box::new(reload)).map_err(|error| match error {
+            app::Error::File(problem) => Failure::usage(problem),
+            error => Failure::run(error),
+        })?;
         Box::pin(app.run(Signals::install().map_err(Failure::run)?)).await.map_err(Failure::run)
     })
 }

@@ -67,11 +67,18 @@ pub(super) fn load(path: Option<&Path>, env: impl IntoIterator<Item = (String, S
     if let Some(path) = path {
         tree.add_file(path);
     }
-    for (name, value) in env {
-        if let Some(key) = name.strip_prefix(PREFIX) {
-            tree.add_variable(key, &name, &value);
-        }
-    }
+    tree.add_variables(env);
+    tree.finish()
+}
+
+pub(super) fn parse(
+    text: &str,
+    source: &str,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, Error> {
+    let mut tree = Tree::default();
+    tree.add_text(text, source);
+    tree.add_variables(env);
     tree.finish()
 }
 
@@ -86,12 +93,15 @@ struct Tree {
 impl Tree {
     fn add_file(&mut self, path: &Path) {
         let source = format!("file {}", path.display());
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => return self.report("", format!("cannot be read: {}", error.kind()), &source),
-        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => self.add_text(&text, &source),
+            Err(error) => self.report("", format!("cannot be read: {}", error.kind()), &source),
+        }
+    }
+
+    fn add_text(&mut self, text: &str, source: &str) {
         match text.parse::<Table>() {
-            Ok(table) => self.add_table(&mut Vec::new(), table, &source),
+            Ok(table) => self.add_table(&mut Vec::new(), table, source),
             Err(error) => {
                 // Not the error's `Display`, which shows the line, and so the value.
                 let at = error.span().map(|span| text[..text.floor_char_boundary(span.start)].lines().count().max(1));
@@ -99,7 +109,15 @@ impl Tree {
                     Some(line) => format!("is not TOML: line {line}: {}", one_line(error.message())),
                     None => format!("is not TOML: {}", one_line(error.message())),
                 };
-                self.report("", problem, &source);
+                self.report("", problem, source);
+            }
+        }
+    }
+
+    fn add_variables(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        for (name, value) in variables {
+            if let Some(key) = name.strip_prefix(PREFIX) {
+                self.add_variable(key, &name, &value);
             }
         }
     }

@@ -60,6 +60,14 @@ impl Config {
         load::load(path, env)
     }
 
+    /// The same from a text in place of a file; `source` says in problems where it came from.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, source: &str, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
+        load::parse(text, source, env)
+    }
+
     /// The settings of the engine, limits included.
     pub fn engine(&self) -> engine::Config {
         let Limits { agents, sessions_per_agent, .. } = self.limits;

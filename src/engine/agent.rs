@@ -1,6 +1,7 @@
 //! What is remembered of one agent, and what is concluded from it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,7 @@ use super::part::{Part, Watch};
 use super::reflection::{self, Quote};
 use super::touched::Touched;
 use super::window::IdWindow;
+use crate::analyze::ahead::fetch;
 use crate::analyze::calibration::Calibration;
 use crate::analyze::drift::{self, Change, Drift, Series};
 use crate::analyze::errors::Errors;
@@ -121,6 +123,36 @@ impl AgentState {
             advice: Advice::Continue,
             ids: IdWindow::default(),
             due: None,
+        }
+    }
+
+    /// Fetches the agent itself; see [`crate::analyze::ahead`].
+    pub(super) fn ahead(&self) {
+        fetch(Some(&self.observations));
+        fetch(Some(&self.due));
+        fetch(Some(&self.status));
+        black_box((self.sessions.len(), self.looping.len(), self.quotes.len(), self.open.len()));
+        black_box((self.errors.figures().results, self.silence.last_seen()));
+    }
+
+    /// Fetches what folding an observation needs, and judging its agent after that.
+    pub(super) fn ahead_of(&self, observation: &Observation) {
+        if let Some(id) = observation.id {
+            self.ids.ahead(id);
+        }
+        fetch(Some(&self.observations));
+        self.load.ahead(observation);
+        self.drift.ahead(observation);
+        self.calibration.ahead(observation);
+        self.progress.ahead();
+        self.silence.ahead();
+        fetch(self.open.first());
+        if let Some(quote) = self.quotes.front() {
+            fetch(quote.text.excerpt().as_bytes().first());
+        }
+        // Last, since it takes a search.
+        if let Some(session) = self.sessions.get(&observation.session) {
+            session.stuck.ahead(observation);
         }
     }
 
@@ -291,12 +323,18 @@ impl AgentState {
             self.lapse(occasion.now, config);
         }
         for kind in KINDS {
-            // What is open may follow from what opens or resolves now.
-            if touched.concerns(kind) || !self.open.is_empty() {
+            let open = self.is_open(kind);
+            // An overload shows more figures once it is open, and one that is held open may be over.
+            let unsettled = open && (kind == InsightKind::Overloaded || self.damper.is_held(kind));
+            if touched.concerns(kind) || unsettled {
                 self.assess_kind(kind, occasion, config, book, changes);
+            } else if open && !occasion.rests(kind) {
+                // What it rests on is as it was, but what explains it may have opened or resolved just now.
+                self.carry_out(kind, Assessment::Hold, occasion, book, changes);
             }
         }
-        let insights = self.open.iter().filter_map(|(_, id)| book.get(*id));
+        let insights: Vec<_> = self.open.iter().filter_map(|(_, id)| book.get(*id)).collect();
+        let insights = insights.iter().copied();
         let active = occasion.now.since(self.last_seen) < config.idle_after
             || self.silence.is_awaited(occasion.now, &config.silence);
         self.status = advice::status(insights.clone(), active);
@@ -313,18 +351,33 @@ impl AgentState {
         changes: &mut Vec<InsightChange>,
     ) {
         // What an analyzer that rests was not told of, it cannot judge.
-        if Part::of(kind).is_some_and(|part| occasion.resting.has(part)) {
-            return;
+        if !occasion.rests(kind) {
+            let assessment = self.judge(kind, occasion.now, config);
+            self.carry_out(kind, assessment, occasion, book, changes);
         }
-        let assessment = links::linked(kind, self.judge(kind, occasion.now, config), &self.open, book);
+    }
+
+    fn carry_out(
+        &mut self,
+        kind: InsightKind,
+        assessment: Assessment,
+        occasion: &Occasion<'_>,
+        book: &mut InsightBook,
+        changes: &mut Vec<InsightChange>,
+    ) {
+        let assessment = links::linked(kind, assessment, &self.open, book);
         let words = |evidence: &_| reflection::content(kind, evidence, self.quotes.iter());
         // A loop has ended when it has: the definition says so.
         let damper = if kind == InsightKind::Stuck { None } else { Some(&mut self.damper) };
         changes.extend(book.carry_out(occasion, &mut self.open, damper, kind, assessment, words));
     }
 
+    fn is_open(&self, kind: InsightKind) -> bool {
+        self.open.iter().any(|(known, _)| *known == kind)
+    }
+
     fn judge(&self, kind: InsightKind, now: Timestamp, config: &Config) -> Assessment {
-        let open = self.open.iter().any(|(known, _)| *known == kind);
+        let open = self.is_open(kind);
         match kind {
             InsightKind::Stuck => match self.loop_now() {
                 Some(detection) => Assessment::Raise(detection.severity(&config.stuck), detection.evidence()),
@@ -346,15 +399,16 @@ impl AgentState {
         }
     }
 
-    /// When it has to be judged again although nothing came in.
-    pub(super) fn next_due(&self, now: Timestamp, config: &Config) -> Option<Timestamp> {
+    /// When it has to be judged again although nothing came in, as far as that may be sooner than was noted: what was not
+    /// touched is due when it was, and costs no look.
+    pub(super) fn next_due(&self, now: Timestamp, touched: Touched, config: &Config) -> Option<Timestamp> {
         let idle = self.last_seen.plus(config.idle_after);
         [
             (idle > now).then_some(idle),
             self.damper.next_due().filter(|due| *due > now),
             self.next_lapse(config).filter(|due| *due > now),
-            self.drift.next_due(now, &config.drift),
-            self.load.next_due(now),
+            touched.has(Touched::SERIES).then(|| self.drift.next_due(now, &config.drift)).flatten(),
+            touched.has(Touched::LOAD).then(|| self.load.next_due(now)).flatten(),
             self.progress.next_due(now, &config.progress),
             self.silence.next_due(now, &config.silence),
         ]

@@ -34,7 +34,8 @@ struct Flap {
 impl Damper {
     /// Takes in that an insight opened.
     pub(super) fn opened(&mut self, kind: InsightKind, now: Timestamp) {
-        self.0.retain(|flap| now.since(flap.resolved) < SOON);
+        // What holds an insight open stays until that resolves.
+        self.0.retain(|flap| flap.over_since.is_some() || now.since(flap.resolved) < SOON);
         if let Some(flap) = self.find(kind) {
             flap.returns = flap.returns.saturating_add(1);
             flap.over_since = None;
@@ -64,6 +65,11 @@ impl Damper {
                 true
             }
         }
+    }
+
+    /// Whether an open insight is over, and held open.
+    pub(super) fn is_held(&self, kind: InsightKind) -> bool {
+        self.0.iter().any(|flap| flap.kind == kind && flap.over_since.is_some())
     }
 
     /// When an insight that is held open resolves.
@@ -124,6 +130,18 @@ mod tests {
         damper.holds(KIND);
         assert!(!damper.resolves(KIND, at(25)));
         assert!(damper.resolves(KIND, at(40)));
+    }
+
+    #[test]
+    fn what_is_held_is_not_forgotten() {
+        let mut damper = Damper::default();
+        damper.opened(KIND, at(0));
+        assert!(damper.resolves(KIND, at(1)));
+        damper.opened(KIND, at(2));
+        assert!(!damper.resolves(KIND, at(700)));
+        damper.opened(InsightKind::Stalled, at(705));
+        assert!(damper.is_held(KIND) && !damper.resolves(KIND, at(710)));
+        assert!(damper.resolves(KIND, at(715)) && !damper.is_held(KIND));
     }
 
     #[test]

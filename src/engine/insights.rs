@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::damping::Damper;
-use super::part::Parts;
+use super::part::{Part, Parts};
 use crate::domain::{AgentId, Assessment, Evidence, Insight, InsightId, InsightKind, Severity, Timestamp};
 
 /// The open insights of one agent, or of the daemon.
@@ -14,7 +14,8 @@ pub(super) type OpenKinds = Vec<(InsightKind, InsightId)>;
 /// All open insights.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct InsightBook {
-    open: BTreeMap<InsightId, Insight>,
+    /// Boxed, so that the tree is small and a search stays in the caches.
+    open: BTreeMap<InsightId, Box<Insight>>,
     /// Insights opened so far.
     serial: u64,
 }
@@ -37,15 +38,22 @@ pub(super) struct Occasion<'a> {
     pub(super) resting: Parts,
 }
 
+impl Occasion<'_> {
+    /// Whether the analyzer of a kind judges nothing now.
+    pub(super) fn rests(&self, kind: InsightKind) -> bool {
+        Part::of(kind).is_some_and(|part| self.resting.has(part))
+    }
+}
+
 impl InsightBook {
     /// The open insight of this name.
     pub fn get(&self, id: InsightId) -> Option<&Insight> {
-        self.open.get(&id)
+        self.open.get(&id).map(Box::as_ref)
     }
 
     /// All open insights by the time they opened.
     pub fn iter(&self) -> impl Iterator<Item = &Insight> {
-        self.open.values()
+        self.open.values().map(Box::as_ref)
     }
 
     /// Carries out what an analyzer found. `damper` keeps the insight from flapping; `words` tells it in words for the
@@ -78,7 +86,8 @@ impl InsightBook {
                 if let Some(damper) = &mut damper {
                     damper.opened(kind, since);
                 }
-                self.open.insert(id, Insight { id, kind, severity, agent, since, until: None, evidence, content });
+                let insight = Insight { id, kind, severity, agent, since, until: None, evidence, content };
+                self.open.insert(id, Box::new(insight));
                 Some(InsightChange::Open(id))
             }
             (Assessment::Clear, Some(at)) => {
@@ -118,7 +127,7 @@ impl InsightBook {
     pub(super) fn resolve(&mut self, id: InsightId, now: Timestamp) -> Option<InsightChange> {
         let mut insight = self.open.remove(&id)?;
         insight.until = Some(now);
-        Some(InsightChange::Resolved(Box::new(insight)))
+        Some(InsightChange::Resolved(insight))
     }
 }
 

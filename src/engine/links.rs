@@ -27,6 +27,7 @@ pub(super) fn linked(kind: InsightKind, assessment: Assessment, open: &OpenKinds
         }
         Assessment::Hold => match find(kind, open, book) {
             // What is left as it is still follows its cause.
+            Some(insight) if is_told(cause(kind, &insight.evidence, open, book), insight) => Assessment::Hold,
             Some(insight) => {
                 let evidence = insight.evidence.clone().without(EvidenceKey::Because);
                 let linked = linked(kind, Assessment::Raise(insight.severity, evidence), open, book);
@@ -39,6 +40,11 @@ pub(super) fn linked(kind: InsightKind, assessment: Assessment, open: &OpenKinds
         },
         Assessment::Clear => Assessment::Clear,
     }
+}
+
+/// Whether an insight's evidence names this cause already, or no cause where there is none.
+fn is_told(cause: Option<InsightKind>, insight: &Insight) -> bool {
+    insight.evidence.get(EvidenceKey::Because) == cause.map(EvidenceValue::Kind).as_ref()
 }
 
 fn find<'a>(kind: InsightKind, open: &OpenKinds, book: &'a InsightBook) -> Option<&'a Insight> {

@@ -94,6 +94,9 @@ pub struct Changed {
 }
 
 impl Engine {
+    /// Agents whose memory is fetched at once.
+    const AHEAD: usize = 8;
+
     /// An engine that remembers nothing, as the leader of an epoch.
     pub fn new(config: Config, epoch: u64) -> Self {
         Self {
@@ -199,7 +202,10 @@ impl Engine {
 
     fn fold_dealt(&mut self, deal: &mut Deal, now: Timestamp, observations: &[Observation], watch: &mut impl Watch) {
         let mut places = std::mem::take(&mut deal.places);
-        for place in places.drain(..) {
+        for (i, place) in places.iter().copied().enumerate() {
+            if i % Self::AHEAD == 0 {
+                self.ahead(places.iter().skip(i).take(Self::AHEAD), deal, observations);
+            }
             let Some(slot) = self.roster.slot_mut(place) else { continue };
             let hand = std::mem::take(&mut slot.hand);
             for i in deal.cards(hand) {
@@ -208,7 +214,19 @@ impl Engine {
             }
             self.roster.touch(place);
         }
+        places.clear();
         deal.places = places;
+    }
+
+    /// Fetches what folding the next agents' observations needs, a piece of all of them at a time.
+    fn ahead<'a>(&self, places: impl Iterator<Item = &'a Place> + Clone, deal: &Deal, observations: &[Observation]) {
+        let slots = places.filter_map(|place| self.roster.slot(*place));
+        slots.clone().for_each(|slot| slot.state.ahead());
+        for slot in slots {
+            if let Some(first) = deal.cards(slot.hand).next().and_then(|first| observations.get(first)) {
+                slot.state.ahead_of(first);
+            }
+        }
     }
 
     fn fold_one(&mut self, place: Place, observation: &Observation, now: Timestamp, watch: &mut impl Watch) {
@@ -328,7 +346,7 @@ impl Engine {
             self.meta.unfitted.push_back(slot.agent.clone());
         }
         // A later moment than the one noted can wait until that has come: the queue holds few entries an agent.
-        let due = state.next_due(now, &self.config).filter(|due| state.due.is_none_or(|noted| *due < noted));
+        let due = state.next_due(now, touched, &self.config).filter(|due| state.due.is_none_or(|noted| *due < noted));
         if let Some(due) = due {
             state.due = Some(due);
             self.timers.push(Reverse((due, place)));

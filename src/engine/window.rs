@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::analyze::ahead::fetch;
 use crate::analyze::index::Index;
 use crate::domain::ObservationKey;
 
@@ -50,6 +51,14 @@ impl IdWindow {
         }
         self.remember(at);
         true
+    }
+
+    /// See [`crate::analyze::ahead`].
+    #[inline]
+    pub(super) fn ahead(&self, key: ObservationKey) {
+        self.index.ahead(key.get());
+        fetch(self.ring.get(self.oldest));
+        fetch(self.ring.last());
     }
 
     /// Bytes on the heap.

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header::FORWARDED;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::IntoResponse;
+use futures_util::future::{Either, Ready, ready};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
+use super::edge::{Edge, Refusal};
+use super::problem::Problem;
 use crate::setting::Networks;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -102,23 +106,30 @@ fn node(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(bracketed).or_else(with_port).map(|address: IpAddr| address.to_canonical())
 }
 
-/// The routes, as one connection reaches them: its requests carry their client's address.
-#[derive(Debug, Clone)]
+/// The routes, as one connection reaches them: its requests carry their client's address, which may not be a denied one.
+#[derive(Debug)]
 pub(super) struct Addressed {
     pub inner: TowerToHyperService<Router>,
     pub peer: IpAddr,
-    pub forwarded: Arc<Forwarded>,
+    pub edge: Arc<Edge>,
 }
 
 impl Service<hyper::Request<Incoming>> for Addressed {
     type Response = axum::response::Response;
     type Error = std::convert::Infallible;
-    type Future = <TowerToHyperService<Router> as Service<hyper::Request<Incoming>>>::Future;
+    type Future = Either<
+        Ready<Result<Self::Response, Self::Error>>,
+        <TowerToHyperService<Router> as Service<hyper::Request<Incoming>>>::Future,
+    >;
 
     fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
-        let client = self.forwarded.client(self.peer, request.headers());
+        let client = self.edge.forwarded.client(self.peer, request.headers());
+        if self.edge.denies(client.0) {
+            self.edge.count(Refusal::Denied);
+            return Either::Left(ready(Ok(Problem::denied().into_response())));
+        }
         request.extensions_mut().insert(client);
-        self.inner.call(request)
+        Either::Right(self.inner.call(request))
     }
 }
 

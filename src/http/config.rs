@@ -1,4 +1,5 @@
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,14 @@ pub struct Config {
     pub trusted_proxies: Networks,
     /// The header in which they say so.
     pub forwarded_header: ForwardedHeader,
+    /// Whether trusted proxies begin each connection with a header of the PROXY protocol, version 2.
+    pub proxy_protocol: bool,
+    /// File with addresses and networks that may not connect; empty: none.
+    pub deny_file: PathBuf,
+    /// File with the certificate (PEM) and those that it is signed by; empty: no TLS.
+    pub tls_cert_file: PathBuf,
+    /// File with its private key (PEM); empty: no TLS.
+    pub tls_key_file: PathBuf,
 }
 
 impl Default for Config {
@@ -35,16 +44,33 @@ impl Default for Config {
             max_connections: 25_000,
             trusted_proxies: Networks::default(),
             forwarded_header: ForwardedHeader::default(),
+            proxy_protocol: false,
+            deny_file: PathBuf::new(),
+            tls_cert_file: PathBuf::new(),
+            tls_key_file: PathBuf::new(),
         }
     }
 }
 
 impl Config {
-    /// Reports values out of range.
+    /// Whether connections are by TLS.
+    pub fn tls(&self) -> bool {
+        !self.tls_cert_file.as_os_str().is_empty()
+    }
+
+    /// Reports values out of range. Files are not looked at.
     pub fn check(&self, problems: &mut Problems) {
         let timeouts = Duration::from_millis(100)..=Duration::from_mins(10);
         problems.duration("server.header_timeout", self.header_timeout, timeouts.clone());
         problems.duration("server.body_timeout", self.body_timeout, timeouts);
+        let both = self.tls_cert_file.as_os_str().is_empty() == self.tls_key_file.as_os_str().is_empty();
+        problems.require("server.tls_key_file", both, "goes with server.tls_cert_file: set both, or none");
+        let someone = !self.proxy_protocol || !self.trusted_proxies.is_empty();
+        problems.require(
+            "server.proxy_protocol",
+            someone,
+            "needs server.trusted_proxies: from others nothing is believed",
+        );
         problems.number("server.max_connections", self.max_connections, 1..=1_000_000);
     }
 }

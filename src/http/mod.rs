@@ -1,29 +1,40 @@
 //! Floor 5: the HTTP side: one route table, and the listener. Handlers translate; they decide nothing.
 //!
 //! ```text
-//! serve ─▶ router ─▶ gate ─▶ observations ─▶ intake ─▶ the heart's queue
-//!                         ├▶ reading (state, advice, metrics, probes, page)
-//!                         └▶ upgrade ─▶ a stream, in a task of its own
+//! edge ─▶ serve ─▶ router ─▶ gate ─▶ observations ─▶ intake ─▶ the heart's queue
+//!                                ├▶ reading (state, advice, calibration, metrics, probes)
+//!                                ├▶ page (the dashboard and the client library)
+//!                                ├▶ streams (which client is it?)
+//!                                └▶ upgrade ─▶ a stream, in a task of its own
 //! ```
 
 mod address;
 mod body;
 mod config;
+mod crowd;
+mod deny;
+mod edge;
 mod gate;
 mod intake;
 mod memory;
 mod observations;
+mod page;
 mod problem;
+mod proxy;
 mod reading;
 mod router;
 mod serve;
 mod services;
+mod socket;
+mod streams;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upgrade;
 
 pub use address::{ClientAddress, ForwardedHeader};
 pub use config::Config;
+pub use edge::{Edge, FileError, REFUSALS};
 pub use gate::Gate;
 pub use intake::Way;
 pub use router::router;

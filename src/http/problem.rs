@@ -53,6 +53,16 @@ impl Problem {
         problem.with(RETRY_AFTER, HeaderValue::from_static(RETRY))
     }
 
+    pub(super) fn denied() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "denied", "this address may not connect")
+    }
+
+    pub(super) fn too_many_of_address() -> Self {
+        let detail = "too many connections from this address";
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-connections", detail);
+        problem.with(RETRY_AFTER, HeaderValue::from_static(RETRY))
+    }
+
     pub(super) fn too_large(limit: usize) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("the body is larger than {limit} bytes"))
     }

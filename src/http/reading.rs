@@ -1,11 +1,11 @@
-//! What is read: state, advice, metrics, probes, and the page.
+//! What is read: state, advice, calibration, metrics, probes.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -33,28 +33,40 @@ pub(super) async fn state(State(services): State<Arc<Services>>, request: Reques
 }
 
 /// Whether `If-None-Match` names the tag, compared weakly (RFC 9110, section 13.1.2).
-fn matches(headers: &HeaderMap, etag: &str) -> bool {
+pub(super) fn matches(headers: &HeaderMap, etag: &str) -> bool {
     let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|tag| tag.trim() == "*" || strong(tag) == strong(etag))
 }
 
-/// `GET /v1/agents/{agent}/advice`. An agent's name may hold slashes, encoded or not.
+/// `GET /v1/agents/{agent}/advice` and `…/calibration`. An agent's name may hold slashes, encoded or not.
 pub(super) async fn agent(
     State(services): State<Arc<Services>>,
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
     let Path(rest) = path.map_err(|_| Problem::not_found())?;
-    let agent = rest.strip_suffix("/advice").ok_or_else(Problem::not_found)?;
+    let (agent, asked) = rest.rsplit_once('/').ok_or_else(Problem::not_found)?;
+    let scopes: &[Scope] = match asked {
+        "advice" => &[Scope::Observe, Scope::Stream],
+        "calibration" => &[Scope::Stream],
+        _ => return Err(Problem::not_found()),
+    };
     if !matches!(request.method().as_str(), "GET" | "HEAD") {
         return Err(allow("GET,HEAD"));
     }
-    let scopes = [Scope::Observe, Scope::Stream];
-    services.gate.identify(request.headers(), request.uri(), &scopes, services.now())?;
+    services.gate.identify(request.headers(), request.uri(), scopes, services.now())?;
     let unknown = || Problem::new(StatusCode::NOT_FOUND, "unknown-agent", "no agent of this name is known");
     let agent = AgentId::new(agent).map_err(|_| unknown())?;
-    services.streams.hub.advice(&agent).map(|advice| Json(advice).into_response()).ok_or_else(unknown)
+    let hub = &services.streams.hub;
+    let answer = match asked {
+        "calibration" => hub.calibration(&agent).map(|body| {
+            let json = HeaderValue::from_static("application/json");
+            ([(CONTENT_TYPE, json)], body).into_response()
+        }),
+        _ => hub.advice(&agent).map(|advice| Json(advice).into_response()),
+    };
+    answer.ok_or_else(unknown)
 }
 
 /// `GET /metrics`.
@@ -108,21 +120,4 @@ pub(super) async fn livez(State(services): State<Arc<Services>>) -> Response {
 pub(super) async fn readyz(State(services): State<Arc<Services>>) -> Response {
     let phase = Check { ok: services.readiness.is_ready(), reason: services.readiness.as_str() };
     probe(Checks { heart: heart(&services), phase: Some(phase) })
-}
-
-/// `GET /`: the dashboard's page. It holds no data. Its script and style run because they carry this answer's nonce;
-/// nothing else does.
-pub(super) async fn page() -> Result<Response, Problem> {
-    const PAGE: &str = include_str!("page.html");
-    let nonce = format!("{:032x}", rand::random::<u128>());
-    let policy = format!(
-        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        (CONTENT_SECURITY_POLICY, HeaderValue::try_from(policy).map_err(|_| Problem::internal())?),
-        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    ];
-    Ok((headers, PAGE.replace("{{nonce}}", &nonce)).into_response())
 }

@@ -8,19 +8,22 @@ use std::task::Poll;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
-use axum::middleware::{Next, from_fn};
+use axum::http::header::{CACHE_CONTROL, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 
 use super::problem::Problem;
 use super::services::Services;
-use super::{observations, reading, upgrade};
+use super::{observations, page, reading, streams, upgrade};
 
 /// All routes.
 pub fn router(services: Arc<Services>) -> Router {
-    Router::new()
+    let tls = services.config.tls();
+    let router = Router::new()
         .route("/v1/stream", get(upgrade::stream))
+        .route("/v1/streams", get(streams::list))
+        .route("/v1/streams/{id}", delete(streams::cut))
         .route("/v1/state", get(reading::state))
         // Agents' names may hold slashes.
         .route("/v1/agents/{*rest}", any(reading::agent))
@@ -30,11 +33,15 @@ pub fn router(services: Arc<Services>) -> Router {
         .route("/metrics", get(reading::metrics))
         .route("/livez", get(reading::livez))
         .route("/readyz", get(reading::readyz))
-        .route("/", get(reading::page))
+        .route("/", get(page::page))
+        .route("/client.js", get(page::page))
+        .route("/client.d.ts", get(page::page))
+        .route("/assets/{name}", get(page::asset))
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .fallback(|| async { Problem::not_found() })
         .layer(from_fn(guarded))
-        .with_state(services)
+        .with_state(services);
+    if tls { router.layer(map_response(secured)) } else { router }
 }
 
 /// Turns a panic into an answer, and adds the headers that every answer has.
@@ -53,6 +60,12 @@ async fn guarded(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Has browsers come by TLS alone from now on, for a year (RFC 6797).
+async fn secured(mut response: Response) -> Response {
+    response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     response
 }
 

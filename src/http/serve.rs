@@ -1,41 +1,31 @@
 //! The listener and its connections.
 
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::address::{Addressed, Forwarded};
-use super::config::Config;
+use super::address::Addressed;
+use super::edge::{Edge, Refusal};
+pub(super) use super::socket::Connection;
 
 /// Largest header of a request, its line included.
 const MAX_HEADER: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
-/// What the kernel keeps of what a stream's client has not taken yet (it doubles this): a slow client is to be noticed
-/// before megabytes of old frames wait for it.
-const STREAM_SEND_BUFFER: usize = 64 * 1024;
-/// Longest time that a client may take nothing of a response.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause after a failure to accept, which is mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections that may wait to be accepted, so that a crowd that comes back at once need not knock twice, a second
 /// apart; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: u32 = 4_096;
-const FULL: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// Listens on an address, with room for many to come at once.
 ///
@@ -55,25 +45,25 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    config: &Config,
+    edge: Arc<Edge>,
     shutdown: CancellationToken,
     tasks: &TaskTracker,
 ) {
-    let places = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
-    let forwarded = Arc::new(Forwarded::new(config));
+    let places = Arc::new(Semaphore::new(edge.config.max_connections.min(Semaphore::MAX_PERMITS)));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout)
+        .header_read_timeout(edge.config.header_timeout)
         .max_buf_size(MAX_HEADER)
         .max_headers(MAX_HEADERS);
+    let house = Arc::new(House { router, edge, builder, shutdown });
     loop {
         let accepted = tokio::select! {
             biased;
-            () = shutdown.cancelled() => return,
+            () = house.shutdown.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let (socket, peer) = match accepted {
+        let (tcp, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
@@ -82,116 +72,48 @@ pub async fn serve(
             }
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            house.edge.count(Refusal::Full);
             // It has an empty buffer: what does not go out at once is not worth waiting for.
-            let _ = socket.try_write(FULL);
+            let _ = tcp.try_write(Refusal::Full.answer());
             continue;
         };
+        tasks.spawn(Arc::clone(&house).attend(tcp, peer.ip(), place));
+    }
+}
+
+/// What all connections share.
+struct House {
+    router: Router,
+    edge: Arc<Edge>,
+    builder: http1::Builder,
+    shutdown: CancellationToken,
+}
+
+impl House {
+    /// One connection, from its first byte to its last; a stream goes on without it.
+    async fn attend(self: Arc<Self>, tcp: TcpStream, peer: IpAddr, place: OwnedSemaphorePermit) {
         // Frames are small and complete: nothing is gained by waiting for more.
-        let _ = socket.set_nodelay(true);
-        let connection = Connection { stream: Stream { socket, _place: place }, stalled: None };
-        let service = Addressed {
-            inner: TowerToHyperService::new(router.clone()),
-            peer: peer.ip(),
-            forwarded: Arc::clone(&forwarded),
+        let _ = tcp.set_nodelay(true);
+        // Boxed, so that the connection has no room for it any more once it is done.
+        let receiving = Box::pin(self.edge.receive(tcp, peer, place));
+        let receiving = tokio::time::timeout(self.edge.config.header_timeout, receiving);
+        let received = tokio::select! {
+            received = receiving => received.unwrap_or(Err(Refusal::Timeout)),
+            () = self.shutdown.cancelled() => return,
         };
-        let served = builder.serve_connection(TokioIo::new(connection), service).with_upgrades();
-        let shutdown = shutdown.clone();
-        tasks.spawn(async move {
-            let mut served = std::pin::pin!(served);
-            // What goes wrong with a connection is its client's affair, and was answered where it could be.
-            tokio::select! {
-                _ = served.as_mut() => return,
-                () = shutdown.cancelled() => served.as_mut().graceful_shutdown(),
-            }
-            let _ = served.await;
-        });
-    }
-}
-
-/// A socket, and its place among the connections.
-#[derive(Debug)]
-pub(super) struct Stream {
-    socket: TcpStream,
-    _place: OwnedSemaphorePermit,
-}
-
-/// A connection of which a client takes nothing for long is broken off.
-#[derive(Debug)]
-pub(super) struct Connection {
-    stream: Stream,
-    stalled: Option<Pin<Box<Sleep>>>,
-}
-
-impl Connection {
-    /// The socket for a stream, which sees to slow clients itself.
-    pub(super) fn into_stream(self) -> Stream {
-        // Not having it means noticing later.
-        let _ = socket2::SockRef::from(&self.stream.socket).set_send_buffer_size(STREAM_SEND_BUFFER);
-        self.stream
-    }
-
-    fn watch<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.stalled = None;
-            return outcome;
+        let (connection, address) = match received {
+            Ok(received) => received,
+            Err(refusal) => return self.edge.count(refusal),
+        };
+        let inner = TowerToHyperService::new(self.router.clone());
+        let service = Addressed { inner, peer: address, edge: Arc::clone(&self.edge) };
+        let served = self.builder.serve_connection(TokioIo::new(connection), service).with_upgrades();
+        let mut served = std::pin::pin!(served);
+        // What goes wrong with a connection is its client's affair, and was answered where it could be.
+        tokio::select! {
+            _ = served.as_mut() => return,
+            () = self.shutdown.cancelled() => served.as_mut().graceful_shutdown(),
         }
-        let stalled =
-            self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + WRITE_TIMEOUT)));
-        ready!(stalled.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream.socket).poll_write(cx, buf);
-        self.watch(cx, outcome)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream.socket).poll_write_vectored(cx, bufs);
-        self.watch(cx, outcome)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let _ = served.await;
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::config::Config;
+use super::edge::Edge;
 use super::gate::Gate;
 use super::memory::Memory;
 use crate::domain::Timestamp;
@@ -74,6 +75,8 @@ pub struct Parts {
     pub interval: Duration,
     /// The public state.
     pub hub: Arc<stream::Hub>,
+    /// Who may connect.
+    pub edge: Arc<Edge>,
     /// Who is let in.
     pub gate: Arc<Gate>,
     /// To the heart.
@@ -94,6 +97,7 @@ pub struct Parts {
 pub struct Services {
     pub(super) config: Config,
     pub(super) limits: Limits,
+    pub(super) edge: Arc<Edge>,
     pub(super) gate: Arc<Gate>,
     pub(super) intake: Arc<super::intake::Intake>,
     pub(super) streams: Arc<stream::Streams>,
@@ -110,7 +114,8 @@ pub struct Services {
 impl Services {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, limits, stream, interval, hub, gate, way, pulse, readiness, metrics, clock, tasks } = parts;
+        let Parts { config, limits, stream, interval, hub, edge, gate, way, pulse, readiness, metrics, clock, tasks } =
+            parts;
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let ahead = ingest::Limits::default().ahead;
         let intake = Arc::new(super::intake::Intake {
@@ -134,6 +139,7 @@ impl Services {
         Arc::new(Self {
             config,
             limits,
+            edge,
             gate,
             intake,
             streams,

@@ -23,7 +23,8 @@ use crate::sanitize::Position;
 use crate::stream::{Close, Holder, NoPlace, Place, Session, Streams, Wire};
 
 /// How asking for a stream goes, as `ws_connections_total` counts it.
-pub const OUTCOMES: [&str; 6] = ["accepted", "refused", "malformed", "too_many", "full", "draining"];
+pub const OUTCOMES: [&str; 8] =
+    ["accepted", "refused", "malformed", "denied", "too_many", "address_full", "full", "draining"];
 
 /// Refuses, or switches protocols and has the stream run as a task of its own.
 ///
@@ -59,6 +60,7 @@ fn open(services: &Services, request: &Request) -> Result<(HeaderValue, Outcome)
     let malformed = |problem| ("malformed", problem);
     let accept = handshake(request).map_err(malformed)?;
     let since = since(request.uri()).map_err(malformed)?;
+    services.streams.registry.look().map_err(no_place)?;
     let (identity, admission) = services.gate.redeem(visitor, now).map_err(refused)?;
     let holder = Holder {
         subject: Arc::clone(&identity.subject),
@@ -73,13 +75,25 @@ fn open(services: &Services, request: &Request) -> Result<(HeaderValue, Outcome)
             count("too_many");
             return Ok((accept, Outcome::Close(Close::TooMany)));
         }
-        Err(NoPlace::Full) => return Err(("full", Problem::unavailable("too many streams are open"))),
-        Err(NoPlace::Draining) => return Err(("draining", Problem::unavailable("the daemon is draining"))),
+        Err(other) => return Err(no_place(other)),
     };
     services.gate.admit(&identity, admission, now).map_err(refused)?;
+    // The list may have changed since the request came, and the streams that were open then be closed by now.
+    if services.edge.denies(place.address()) {
+        return Err(("denied", Problem::denied()));
+    }
     let session = Session { since, ..services.gate.session(&identity, now) };
     count("accepted");
     Ok((accept, Outcome::Stream(Box::new(session), place)))
+}
+
+fn no_place(reason: NoPlace) -> (&'static str, Problem) {
+    match reason {
+        NoPlace::Subject => ("too_many", Problem::unavailable("too many streams are open for this subject")),
+        NoPlace::Address => ("address_full", Problem::too_many_of_address()),
+        NoPlace::Full => ("full", Problem::unavailable("too many streams are open")),
+        NoPlace::Draining => ("draining", Problem::unavailable("the daemon is draining")),
+    }
 }
 
 /// RFC 6455, section 4.2.1. Returns the value of `Sec-WebSocket-Accept`.

@@ -3,6 +3,7 @@
 //! [`Sanitizer`] takes the private state apart field by field and makes [`PublicBeat`]s of it; [`PublicState`] applies
 //! them and tells readers the whole state or the difference since the beat they last saw.
 
+mod curve;
 mod record;
 mod sanitizer;
 mod state;
@@ -14,6 +15,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use curve::Curve;
 pub use sanitizer::Sanitizer;
 pub use state::{Everything, Position, PublicState, Select};
 pub use view::{PublicBeat, Standing};

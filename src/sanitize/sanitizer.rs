@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::curve::Curve;
 use super::record::{Leaf, Record};
 use super::state::Position;
 use super::view::{AgentField, AgentLayout, InsightField, InsightLayout, PublicBeat, SystemField, SystemLayout};
@@ -51,6 +52,9 @@ impl Sanitizer {
             Some((change.agent.clone(), Some(record)))
         };
         changed.extend(agents.iter().filter_map(known));
+        let claimed = agents.iter().filter(|change| change.touched.has(Touched::CLAIMS));
+        let curves =
+            claimed.filter_map(|change| Some((change.agent.clone(), curve(engine.changed(change)?)?))).collect();
         let insights: Vec<_> = insights.iter().map(|change| insight_change(engine, change)).collect();
 
         let quiet = changed.is_empty() && insights.is_empty();
@@ -65,7 +69,7 @@ impl Sanitizer {
             }
         };
         let position = Position { epoch: *epoch, beat: *number };
-        PublicBeat { position, at: *at, system, agents: changed, insights }
+        PublicBeat { position, at: *at, system, agents: changed, insights, curves }
     }
 
     /// One insight as it is shown.
@@ -86,6 +90,7 @@ impl Sanitizer {
             system: system_record(&meta.vitals, meta.observations),
             agents: agents.collect(),
             insights: insights.collect(),
+            curves: engine.iter().filter_map(|(agent, state)| Some((agent.clone(), curve(state)?))).collect(),
         }
     }
 }
@@ -149,6 +154,10 @@ fn insight_record(insight: &Insight) -> Record<InsightLayout> {
         record.set(InsightField::Evidence(key), leaf);
     }
     record
+}
+
+fn curve(state: &AgentState) -> Option<Curve> {
+    state.calibration.curve().map(|tallies| Curve::of(&tallies))
 }
 
 /// What is shown of an agent, as far as it was touched: the rest is as it was.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::curve::Curve;
 use super::record::{Leaf, Versioned};
 use super::view::{
     AgentField, AgentLayout, InsightField, InsightLayout, PublicBeat, Standing, SystemField, SystemLayout,
@@ -48,6 +49,7 @@ pub struct PublicState {
     /// The agents in the order in which they are told.
     names: BTreeSet<AgentId>,
     insights: BTreeMap<InsightId, Versioned<InsightLayout>>,
+    curves: HashMap<AgentId, Curve>,
     history: VecDeque<Changes>,
     history_names: usize,
     history_limit: usize,
@@ -75,6 +77,7 @@ impl PublicState {
             agents: HashMap::new(),
             names: BTreeSet::new(),
             insights: BTreeMap::new(),
+            curves: HashMap::new(),
             history: VecDeque::new(),
             history_names: 0,
             history_limit,
@@ -114,9 +117,14 @@ impl PublicState {
         Some((advice, its.filter_map(|record| word(record.get(InsightField::Kind))).collect()))
     }
 
+    /// An agent's claims by bins of confidence, all empty where it has none; `None` when the agent is not known.
+    pub fn curve(&self, agent: &AgentId) -> Option<Curve> {
+        self.agents.get(agent).map(|_| self.curves.get(agent).copied().unwrap_or_default())
+    }
+
     /// Takes over a beat. Returns whether anything but the clock changed.
     pub fn apply(&mut self, beat: PublicBeat) -> bool {
-        let PublicBeat { position, at, system, agents, insights } = beat;
+        let PublicBeat { position, at, system, agents, insights, curves } = beat;
         if position.epoch != self.position.epoch {
             self.forget_history(position.beat);
         }
@@ -137,6 +145,7 @@ impl PublicState {
                 (None, Some(_)) => {
                     self.agents.remove(&agent);
                     self.names.remove(&agent);
+                    self.curves.remove(&agent);
                     self.removed.insert(agent.clone(), beat);
                     true
                 }
@@ -157,6 +166,11 @@ impl PublicState {
                 changes.insights.push(id);
             }
         }
+        for (agent, curve) in curves {
+            if self.agents.contains_key(&agent) {
+                self.curves.insert(agent, curve);
+            }
+        }
         let names = changes.agents.len() + changes.insights.len();
         if names > 0 {
             self.remember(changes, names);
@@ -174,6 +188,7 @@ impl PublicState {
             system: self.system.record().clone(),
             agents: agents.collect(),
             insights: insights.collect(),
+            curves: self.curves.iter().map(|(agent, curve)| (agent.clone(), *curve)).collect(),
         }
     }
 
@@ -197,7 +212,8 @@ impl PublicState {
             system.set(SystemField::StoreMode, Leaf::Word(StoreMode::Memory.as_str()));
         }
         let position = Position { epoch, beat: beat.saturating_add(later) };
-        let mut beat = PublicBeat { position, at, system, agents: Vec::new(), insights: Vec::new() };
+        let mut beat =
+            PublicBeat { position, at, system, agents: Vec::new(), insights: Vec::new(), curves: Vec::new() };
         beat.stand(standing);
         beat
     }

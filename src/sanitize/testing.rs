@@ -22,6 +22,7 @@ pub(crate) fn beat(epoch: u64, beat: u64, millis: u64) -> PublicBeat {
         system: Record::new(),
         agents: Vec::new(),
         insights: Vec::new(),
+        curves: Vec::new(),
     }
 }
 

@@ -114,6 +114,10 @@ proptest! {
             let (told, is) = (document(&each), document(&whole));
             prop_assert_eq!(&told["agents"], &is["agents"]);
             prop_assert_eq!(&told["insights"], &is["insights"]);
+            for agent in (0..5).map(|agent| AgentId::fitted(&format!("agent-{agent}"))) {
+                prop_assert_eq!(each.curve(&agent), whole.curve(&agent));
+                prop_assert!(held.is_some() || merged.curve(&agent) == each.curve(&agent));
+            }
         }
     }
 }

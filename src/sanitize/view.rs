@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use super::curve::{self, Curve};
 use super::record::{Layout, Leaf, Place, Record, layout};
 use super::state::Position;
 use crate::domain::{AgentId, ClusterStatus, EvidenceKey, InsightId, InstanceName, Timestamp};
@@ -193,6 +194,8 @@ pub struct PublicBeat {
     pub(super) system: Record<SystemLayout>,
     pub(super) agents: Vec<(AgentId, Option<Record<AgentLayout>>)>,
     pub(super) insights: Vec<(InsightId, Option<Record<InsightLayout>>)>,
+    /// Of agents whose claims changed; not in the streams.
+    pub(super) curves: Vec<(AgentId, Curve)>,
 }
 
 /// A pod's place among the others.
@@ -224,10 +227,11 @@ impl PublicBeat {
 
     /// Takes in a later beat, so that applying the result has the same effect as applying both.
     pub fn absorb(&mut self, later: Self) {
-        let Self { position, at, system, agents, insights } = later;
+        let Self { position, at, system, agents, insights, curves } = later;
         self.position = position;
         self.at = at;
         self.system = system;
+        curve::absorb(&mut self.curves, curves, &agents);
         absorb(&mut self.agents, agents);
         absorb(&mut self.insights, insights);
     }

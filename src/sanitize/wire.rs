@@ -12,6 +12,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visi
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::curve::Curve;
 use super::record::{Layout, Leaf, Place, Record};
 use super::state::Position;
 use super::view::{AgentLayout, InsightLayout, PublicBeat, SystemLayout};
@@ -40,11 +41,19 @@ pub struct WireError {
 impl Relayed {
     /// The beat as JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        let Self { after, beat: PublicBeat { position, at, system, agents, insights } } = self;
+        let Self { after, beat: PublicBeat { position, at, system, agents, insights, curves } } = self;
         let agents = agents.iter().map(|(agent, record)| (agent, record.as_ref().map(Sent))).collect();
         let insights = insights.iter().map(|(id, record)| (id, record.as_ref().map(Sent))).collect();
-        let form =
-            Outgoing { epoch: position.epoch, beat: position.beat, after, at, system: Sent(system), agents, insights };
+        let form = Outgoing {
+            epoch: position.epoch,
+            beat: position.beat,
+            after,
+            at,
+            system: Sent(system),
+            agents,
+            insights,
+            curves,
+        };
         // Such a thing always has a JSON form.
         serde_json::to_vec(&form).unwrap_or_default()
     }
@@ -55,13 +64,14 @@ impl Relayed {
     /// When it is none.
     pub fn from_json(bytes: &[u8]) -> Result<Self, WireError> {
         let form: Incoming = serde_json::from_slice(bytes).map_err(|error| WireError { column: error.column() })?;
-        let Incoming { epoch, beat, after, at, system, agents, insights } = form;
+        let Incoming { epoch, beat, after, at, system, agents, insights, curves } = form;
         let beat = PublicBeat {
             position: Position { epoch, beat },
             at: Timestamp::from_nanos(at),
             system: system.0,
             agents: agents.into_iter().map(|(agent, record)| (agent, record.map(|record| record.0))).collect(),
             insights: insights.into_iter().map(|(id, record)| (id, record.map(|record| record.0))).collect(),
+            curves,
         };
         Ok(Self { after, beat })
     }
@@ -77,6 +87,8 @@ struct Outgoing<'a> {
     system: Sent<'a, SystemLayout>,
     agents: Vec<(&'a AgentId, Option<Sent<'a, AgentLayout>>)>,
     insights: Vec<(&'a InsightId, Option<Sent<'a, InsightLayout>>)>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    curves: &'a [(AgentId, Curve)],
 }
 
 #[derive(Deserialize)]
@@ -89,6 +101,8 @@ struct Incoming {
     system: Received<SystemLayout>,
     agents: Vec<(AgentId, Option<Received<AgentLayout>>)>,
     insights: Vec<(InsightId, Option<Received<InsightLayout>>)>,
+    #[serde(default)]
+    curves: Vec<(AgentId, Curve)>,
 }
 
 /// Under this name a record says that it is about all leaves, those that are absent included.

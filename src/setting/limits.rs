@@ -24,6 +24,8 @@ pub struct Limits {
     pub streams: usize,
     /// Streams open at a time for one `sub`.
     pub streams_per_sub: usize,
+    /// Connections open at a time from one address, streams included; 0: any number.
+    pub connections_per_address: usize,
     /// Messages a second that one `sub` may send on its streams.
     pub messages_per_second: u32,
     /// Messages that one `sub` may send at once after a pause.
@@ -47,6 +49,7 @@ impl Default for Limits {
             sessions_per_agent: 256,
             streams: 20_000,
             streams_per_sub: 64,
+            connections_per_address: 20_000,
             messages_per_second: 20,
             burst: 20,
             frames_per_second: 20,
@@ -68,6 +71,7 @@ impl Limits {
         problems.number("limits.sessions_per_agent", self.sessions_per_agent, 1..=65_536);
         problems.number("limits.streams", self.streams, 1..=1_000_000);
         problems.number("limits.streams_per_sub", self.streams_per_sub, 1..=1_000_000);
+        problems.number("limits.connections_per_address", self.connections_per_address, 0..=1_000_000);
         problems.number("limits.messages_per_second", self.messages_per_second, 1..=10_000);
         problems.number("limits.burst", self.burst, 1..=10_000);
         problems.number("limits.frames_per_second", self.frames_per_second, 1..=1_000);

@@ -19,6 +19,8 @@ pub enum Close {
     Expired,
     /// The token or its `sub` was revoked.
     Revoked,
+    /// Its address was denied, or somebody cut it off.
+    CutOff,
     /// Nothing was taken for too long.
     Slow,
     /// The `sub` has too many streams open.
@@ -36,7 +38,7 @@ impl Close {
             Self::TooBig => 1009,
             Self::Restart => 1012,
             Self::Expired => 4401,
-            Self::Revoked => 4403,
+            Self::Revoked | Self::CutOff => 4403,
             Self::Slow => 4408,
             Self::TooMany => 4429,
         }
@@ -53,6 +55,7 @@ impl Close {
             Self::Restart => "draining, reconnect",
             Self::Expired => "token expired",
             Self::Revoked => "token revoked",
+            Self::CutOff => "cut off",
             Self::Slow => "nothing taken for too long",
             Self::TooMany => "too many streams for this subject",
         }

@@ -17,6 +17,9 @@ pub struct Config {
     /// Time from ping to ping.
     #[serde(with = "duration")]
     pub ping_interval: Duration,
+    /// How often the log tells which clients frames were dropped for.
+    #[serde(with = "duration")]
+    pub report_interval: Duration,
 }
 
 impl Default for Config {
@@ -25,6 +28,7 @@ impl Default for Config {
             merge_for: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(20),
+            report_interval: Duration::from_mins(1),
         }
     }
 }
@@ -36,6 +40,8 @@ impl Config {
         problems.duration("stream.merge_for", self.merge_for, range.clone());
         problems.duration("stream.stall_timeout", self.stall_timeout, range.clone());
         problems.duration("stream.ping_interval", self.ping_interval, range);
+        let reports = Duration::from_secs(1)..=Duration::from_hours(24);
+        problems.duration("stream.report_interval", self.report_interval, reports);
         let later = self.merge_for <= self.stall_timeout;
         problems.require("stream.merge_for", later, "must not be longer than stream.stall_timeout");
     }

@@ -20,6 +20,7 @@ use super::message::{self, Message};
 use super::pace::Pace;
 use super::registry::{Place, Signal};
 use super::service::{Settings, Streams};
+use super::tally::Waits;
 use super::wire::{Event, Fault, Incoming, Wire};
 
 /// Answers that wait for their turn; more are given up.
@@ -59,6 +60,8 @@ pub(super) struct Connection<S> {
     drains: Option<Instant>,
     refreshing: Option<(Refreshing, Pin<Box<Sleep>>)>,
     abuse: Abuse,
+    /// Whether a part of the message that is coming in was dropped, and so the message is.
+    torn: bool,
     /// When its task looks after it next without being called.
     alarm: Instant,
     /// What the wire told while the task was not looking.
@@ -89,11 +92,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             drains: None,
             refreshing: None,
             abuse: Abuse::default(),
+            torn: false,
             alarm: now,
             fault: None,
             session,
             streams,
         };
+        let Session { id, expires, .. } = &connection.session;
+        connection.place.tally.begin(id, connection.streams.backend.now(), *expires);
         connection.hello();
         connection
     }
@@ -122,6 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Ready(Err(fault));
             }
         }
+        self.place.tally.waits_for(self.waits());
         let alarm = self.next_deadline(Instant::now());
         if alarm == self.alarm {
             return Poll::Pending;
@@ -245,6 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (frame, given) = repeated.next(&self.streams.hub, &self.filter, self.given)?;
         if self.given.is_some() && held > 0 {
             self.streams.metrics.ws_frames_merged_total.inc_by(held);
+            self.place.tally.merged(held);
         }
         self.given = Some(given);
         Some(frame)
@@ -254,6 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn give_up_if_held_for_long(&mut self, now: Instant) {
         if now >= self.took + self.streams.settings.config.merge_for && self.data_waits() {
             self.streams.metrics.ws_backpressure_drops_total.inc_by(self.news - self.told);
+            self.place.tally.given_up(self.news - self.told);
             self.told = self.news;
             self.gave_up = true;
         }
@@ -298,6 +307,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 if frame_done {
                     self.pace.sent(now, self.data_in_flight);
                     self.streams.metrics.ws_frames_sent_total.inc();
+                    self.place.tally.sent();
                     if std::mem::take(&mut self.gave_up) {
                         self.start_afresh();
                     }
@@ -313,22 +323,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if matches!(incoming, Incoming::Pong) && self.pinged.take().is_some() {
             return Ok(());
         }
-        if self.place.limiter.check().is_err() {
-            self.streams.metrics.ws_rate_limit_drops_total.inc();
-            if self.abuse.dropped(now) {
-                return Err(Fault::Told(Close::Policy));
-            }
-            if self.abuse.may_complain(now) {
-                self.answer(Frame::error(
-                    ErrorCode::RateLimited,
-                    "too many messages: what is over the limit is dropped",
-                ));
+        if let Incoming::Parts(parts) = incoming {
+            // Each part is a frame, and costs as much as one.
+            for _ in 0..parts {
+                if self.place.limiter.check().is_err() {
+                    self.torn = true;
+                    self.dropped(now)?;
+                }
             }
             return Ok(());
         }
+        let whole = matches!(incoming, Incoming::Text(_) | Incoming::Binary);
+        let torn = whole && std::mem::take(&mut self.torn);
+        if torn || self.place.limiter.check().is_err() {
+            return self.dropped(now);
+        }
         match incoming {
             Incoming::Binary => Err(Fault::Told(Close::Binary)),
-            Incoming::Ping | Incoming::Pong => Ok(()),
+            Incoming::Ping | Incoming::Pong | Incoming::Parts(_) => Ok(()),
             Incoming::Text(text) => match message::parse(&text, self.max_hz()).and_then(|message| self.obey(message)) {
                 Ok(()) => Ok(()),
                 Err(problem) => {
@@ -336,6 +348,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     if self.abuse.malformed(now) { Err(Fault::Told(Close::Policy)) } else { Ok(()) }
                 }
             },
+        }
+    }
+
+    /// A frame of the client was over the rate.
+    fn dropped(&mut self, now: Instant) -> Result<(), Fault> {
+        self.streams.metrics.ws_rate_limit_drops_total.inc();
+        self.place.tally.limited(1);
+        if self.abuse.dropped(now) {
+            return Err(Fault::Told(Close::Policy));
+        }
+        if self.abuse.may_complain(now) {
+            self.answer(Frame::error(ErrorCode::RateLimited, "too many messages: what is over the limit is dropped"));
+        }
+        Ok(())
+    }
+
+    /// What the stream waits for, for those who ask.
+    fn waits(&self) -> Waits {
+        match self.wire.is_busy() {
+            true => Waits::Client,
+            false if self.data_waits() || !self.answers.is_empty() => Waits::Pace,
+            false => Waits::News,
         }
     }
 
@@ -348,12 +382,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Message::Ping => self.answer(Frame::pong()),
             Message::Subscribe { agents, max_hz } => {
                 let filters = self.streams.hub.filters();
+                // Who only changes the rate knows the state still: a stream that was resumed stays a difference.
+                let rate_alone = agents.is_none() && self.filter.id() == filters.everybody().id();
+                let patterns = agents.as_ref().map_or(0, Vec::len);
                 self.filter = match agents {
                     Some(patterns) => filters.of(patterns, self.streams.settings.limits.subscribe_patterns)?,
                     None => filters.everybody(),
                 };
+                self.place.tally.subscribed(patterns);
                 self.pace.at_most(max_hz);
-                self.start_afresh();
+                if !rate_alone {
+                    self.start_afresh();
+                }
             }
             Message::Observe(_) if !self.session.may_observe => {
                 self.streams.metrics.ws_scope_reject_total.inc();
@@ -391,6 +431,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.refreshing = None;
         match result {
             Ok(Renewal { token, expires, scopes, may_observe, resume }) => {
+                self.place.tally.expires_at(expires);
                 self.place.renew(token);
                 self.expires = Instant::now() + expires.since(self.streams.backend.now());
                 self.session = Session { expires, scopes, may_observe, resume, ..std::mem::take(&mut self.session) };
@@ -429,6 +470,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.answers.push_back(frame);
         } else {
             self.streams.metrics.ws_backpressure_drops_total.inc();
+            self.place.tally.given_up(1);
         }
     }
 }

@@ -314,6 +314,25 @@ impl Hub {
         let (advice, because) = state.advice(agent)?;
         Some(AdviceDocument { advice, because, beat: state.position().beat })
     }
+
+    /// An agent's claims by bins of confidence, as a JSON object; `None` when the agent is not known.
+    pub fn calibration(&self, agent: &AgentId) -> Option<Bytes> {
+        #[derive(Serialize)]
+        struct Body<T> {
+            epoch: u64,
+            beat: u64,
+            #[serde(flatten)]
+            curve: T,
+        }
+        let (position, curve) = {
+            let guard = self.state.read();
+            let state = &guard.as_ref()?.state;
+            (state.position(), state.curve(agent)?)
+        };
+        let body = Body { epoch: position.epoch, beat: position.beat, curve: curve.document() };
+        // Numbers, written to memory: this does not fail.
+        Some(serde_json::to_vec(&body).unwrap_or_default().into())
+    }
 }
 
 impl Cache {

@@ -15,6 +15,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::close::Close;
+use super::offenders::{Offender, Offenders};
+use super::tally::{Row, Tally};
 use crate::setting::Limits;
 use crate::telemetry::Metrics;
 
@@ -46,6 +48,9 @@ pub enum NoPlace {
     /// The `sub` has as many streams as it may have: [`Close::TooMany`].
     #[error("too many streams for this subject")]
     Subject,
+    /// The address has as many streams as it may have.
+    #[error("too many streams from this address")]
+    Address,
     /// The daemon has as many streams as it may have.
     #[error("too many streams")]
     Full,
@@ -61,6 +66,7 @@ pub struct Registry {
     changed: Notify,
     streams: usize,
     streams_per_sub: usize,
+    streams_per_address: usize,
     quota: Quota,
     metrics: Metrics,
 }
@@ -69,7 +75,10 @@ pub struct Registry {
 struct Open {
     last: u64,
     draining: bool,
-    streams: HashMap<u64, (Holder, watch::Sender<Signal>)>,
+    streams: HashMap<u64, (Holder, watch::Sender<Signal>, Arc<Tally>)>,
+    addresses: HashMap<IpAddr, usize>,
+    /// Of streams that ended: drops that nobody was told of yet.
+    departed: Offenders,
     subjects: HashMap<Arc<str>, Subject>,
 }
 
@@ -100,6 +109,7 @@ pub struct Place {
     id: u64,
     pub(super) holder: Holder,
     pub(super) limiter: Arc<Limiter>,
+    pub(super) tally: Arc<Tally>,
     pub(super) signal: watch::Receiver<Signal>,
 }
 
@@ -112,6 +122,10 @@ impl Registry {
             changed: Notify::new(),
             streams: limits.streams,
             streams_per_sub: limits.streams_per_sub,
+            streams_per_address: match limits.connections_per_address {
+                0 => usize::MAX,
+                limit => limit,
+            },
             quota: Quota::per_second(number(limits.messages_per_second)).allow_burst(number(limits.burst)),
             metrics,
         }
@@ -129,6 +143,9 @@ impl Registry {
         if open.streams.len() >= self.streams {
             return Err(NoPlace::Full);
         }
+        if open.addresses.get(&holder.address).is_some_and(|&count| count >= self.streams_per_address) {
+            return Err(NoPlace::Address);
+        }
         let new = || Subject {
             streams: 0,
             limiter: Arc::new(RateLimiter::direct_with_clock(self.quota, TokioClock(Instant::now()))),
@@ -142,9 +159,24 @@ impl Registry {
         let (sender, signal) = watch::channel(Signal::Run);
         open.last += 1;
         let id = open.last;
-        open.streams.insert(id, (holder.clone(), sender));
+        let tally = Arc::<Tally>::default();
+        *open.addresses.entry(holder.address).or_default() += 1;
+        open.streams.insert(id, (holder.clone(), sender, Arc::clone(&tally)));
         self.metrics.ws_connections.inc();
-        Ok(Place { registry: Arc::clone(self), id, holder, limiter, signal })
+        Ok(Place { registry: Arc::clone(self), id, holder, limiter, tally, signal })
+    }
+
+    /// Whether anybody can have a place now: to be asked before what lets a client in is used up.
+    ///
+    /// # Errors
+    /// [`NoPlace::Draining`] or [`NoPlace::Full`].
+    pub fn look(&self) -> Result<(), NoPlace> {
+        let open = self.open.lock();
+        match (open.draining, open.streams.len() >= self.streams) {
+            (true, _) => Err(NoPlace::Draining),
+            (false, true) => Err(NoPlace::Full),
+            (false, false) => Ok(()),
+        }
     }
 
     /// How many streams are open.
@@ -154,13 +186,44 @@ impl Registry {
 
     /// Closes the streams whose holder matches, with [`Close::Revoked`]. Returns how many.
     pub fn revoke(&self, matches: impl Fn(&Holder) -> bool) -> usize {
+        self.close(Close::Revoked, matches)
+    }
+
+    /// Closes the streams of addresses that match, with [`Close::CutOff`]. Returns how many.
+    pub fn deny(&self, matches: impl Fn(IpAddr) -> bool) -> usize {
+        self.close(Close::CutOff, |holder| matches(holder.address))
+    }
+
+    fn close(&self, close: Close, matches: impl Fn(&Holder) -> bool) -> usize {
         let open = self.open.lock();
-        let mut revoked = 0;
-        for (_, signal) in open.streams.values().filter(|(holder, _)| matches(holder)) {
-            signal.send_replace(Signal::Cut(Close::Revoked));
-            revoked += 1;
+        let mut closed = 0;
+        for (_, signal, _) in open.streams.values().filter(|(holder, ..)| matches(holder)) {
+            signal.send_replace(Signal::Cut(close));
+            closed += 1;
         }
-        revoked
+        closed
+    }
+
+    /// Closes the stream of this name, with [`Close::CutOff`]. Whose it was; `None`: there is none.
+    pub fn cut(&self, id: &str) -> Option<Holder> {
+        let open = self.open.lock();
+        let (holder, signal, _) = open.streams.values().find(|(_, _, tally)| tally.is(id))?;
+        signal.send_replace(Signal::Cut(Close::CutOff));
+        Some(holder.clone())
+    }
+
+    /// The open streams, in no order.
+    pub fn list(&self) -> Vec<Row> {
+        self.open.lock().streams.values().filter_map(|(holder, _, tally)| tally.row(holder)).collect()
+    }
+
+    /// For whom frames were dropped since this was asked last: so many of them, the worst first.
+    pub fn offenders(&self, most: usize) -> Vec<Offender> {
+        let mut open = self.open.lock();
+        let mut offenders = std::mem::take(&mut open.departed);
+        open.streams.values().for_each(|(holder, _, tally)| offenders.note(holder, tally));
+        drop(open);
+        offenders.worst(most)
     }
 
     /// Tells every stream that it will be closed, closes each at a moment of its own within `window`, and waits until
@@ -171,7 +234,7 @@ impl Registry {
         {
             let mut open = self.open.lock();
             open.draining = true;
-            for (_, signal) in open.streams.values() {
+            for (_, signal, _) in open.streams.values() {
                 let at = start + window.mul_f64(random().clamp(0.0, 1.0));
                 signal.send_if_modified(|signal| {
                     let running = *signal == Signal::Run;
@@ -197,10 +260,15 @@ impl Registry {
 }
 
 impl Place {
+    /// Where the stream was opened from.
+    pub fn address(&self) -> IpAddr {
+        self.holder.address
+    }
+
     /// Takes note of a new token of the same holder.
     pub(super) fn renew(&mut self, token: Arc<str>) {
         self.holder.token = token;
-        if let Some((holder, _)) = self.registry.open.lock().streams.get_mut(&self.id) {
+        if let Some((holder, ..)) = self.registry.open.lock().streams.get_mut(&self.id) {
             *holder = self.holder.clone();
         }
     }
@@ -210,6 +278,13 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.registry.open.lock();
         open.streams.remove(&self.id);
+        open.departed.note(&self.holder, &self.tally);
+        if let Some(count) = open.addresses.get_mut(&self.holder.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.addresses.remove(&self.holder.address);
+            }
+        }
         if let Some(subject) = open.subjects.get_mut(&self.holder.subject) {
             subject.streams -= 1;
             if subject.streams == 0 {

@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketC
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::close::Close;
+use super::fragments::Fragments;
 
 /// Bytes read at a time, and kept for it.
 const READ_BUFFER: usize = 2 * 1024;
@@ -39,6 +40,7 @@ pub struct Wire<S> {
     /// their headers that cost.
     unclaimed: usize,
     max_unclaimed: usize,
+    fragments: Fragments,
 }
 
 /// What happened on the wire.
@@ -64,6 +66,8 @@ pub(super) enum Incoming {
     Binary,
     Ping,
     Pong,
+    /// So many parts of a message that is not whole yet.
+    Parts(u32),
 }
 
 /// Why a connection ends.
@@ -90,8 +94,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             _ => WebSocketContext::from_partially_read(read_ahead.to_vec(), Role::Server, Some(config)),
         };
         let max_unclaimed = 2 * max_message + 64 * 1024;
-        let (control, frame) = (Vec::new(), Bytes::new());
-        Self { io, context, control, frame, started: false, blocked: false, unclaimed: 0, max_unclaimed }
+        let (control, frame, mut fragments) = (Vec::new(), Bytes::new(), Fragments::default());
+        fragments.follow(read_ahead);
+        Self { io, context, control, frame, started: false, blocked: false, unclaimed: 0, max_unclaimed, fragments }
     }
 
     /// Whether a frame is in flight.
@@ -126,10 +131,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if !read {
             return Poll::Pending;
         }
-        let unclaimed = &mut self.unclaimed;
-        let mut side = Side { io: &mut self.io, control: &mut self.control, unclaimed, max: self.max_unclaimed, cx };
+        if self.fragments.wait() {
+            return Poll::Ready(Event::Received(Incoming::Parts(self.fragments.tell())));
+        }
+        let (unclaimed, fragments) = (&mut self.unclaimed, &mut self.fragments);
+        let (io, control, max) = (&mut self.io, &mut self.control, self.max_unclaimed);
+        let mut side = Side { io, control, unclaimed, max, fragments, cx };
         let message = match self.context.read(&mut side) {
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                return match self.fragments.wait() {
+                    true => Poll::Ready(Event::Received(Incoming::Parts(self.fragments.tell()))),
+                    false => Poll::Pending,
+                };
+            }
             message => message,
         };
         *side.unclaimed = 0;
@@ -243,6 +257,7 @@ struct Side<'a, 'b, S> {
     control: &'a mut Vec<u8>,
     unclaimed: &'a mut usize,
     max: usize,
+    fragments: &'a mut Fragments,
     cx: &'a mut Context<'b>,
 }
 
@@ -251,10 +266,15 @@ impl<S: AsyncRead + Unpin> Read for Side<'_, '_, S> {
         if *self.unclaimed > self.max {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
+        if self.fragments.wait() {
+            // They are told of before more is read.
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let mut buffer = ReadBuf::new(buffer);
         match Pin::new(&mut *self.io).poll_read(self.cx, &mut buffer) {
             Poll::Ready(result) => result.map(|()| {
                 *self.unclaimed += buffer.filled().len();
+                self.fragments.follow(buffer.filled());
                 buffer.filled().len()
             }),
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),

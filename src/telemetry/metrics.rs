@@ -105,6 +105,10 @@ metrics! {
     ws_connections: IntGauge,
     /// Streams asked for, by how that went.
     ws_connections_total: IntCounterVec = ["outcome"],
+    /// Connections refused before their first request, or, with `denied`, at it; by reason.
+    connections_refused_total: IntCounterVec = ["reason"],
+    /// Addresses and networks that may not connect.
+    denied_networks: IntGauge,
     /// Observations accepted, by the way they came in and kind.
     observations_total: IntCounterVec = ["source", "kind"],
     /// Observations rejected, by reason.

@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use serde_json::{Value, json};
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 
 use crate::support::{Answer, Daemon, gzip, token};
 
@@ -209,8 +210,13 @@ async fn a_request_that_cannot_be_read_is_refused_in_its_own_encoding() {
     daemon.assert_well().await;
 }
 
-/// Python with the OpenTelemetry SDK. `tests/run` installs it before; without that, it is installed here.
-async fn python() -> PathBuf {
+/// Python with the OpenTelemetry SDK and websockets. `tests/run` installs them before; without that, it is done here.
+pub async fn python() -> PathBuf {
+    static PYTHON: OnceCell<PathBuf> = OnceCell::const_new();
+    PYTHON.get_or_init(installed).await.clone()
+}
+
+async fn installed() -> PathBuf {
     if let Some(python) = std::env::var_os("CONSCIOUSNESS_TEST_PYTHON") {
         return python.into();
     }
@@ -219,7 +225,7 @@ async fn python() -> PathBuf {
     let python = folder.join("bin/python");
     let works = |python: &Path| {
         let mut command = Command::new(python);
-        command.args(["-c", "import opentelemetry.exporter.otlp.proto.http"]).stderr(Stdio::null());
+        command.args(["-c", "import opentelemetry.exporter.otlp.proto.http, websockets"]).stderr(Stdio::null());
         async move { command.status().await.is_ok_and(|status| status.success()) }
     };
     if !works(&python).await {
@@ -231,7 +237,7 @@ async fn python() -> PathBuf {
         let mut pip = Command::new(folder.join("bin/pip"));
         pip.args(["install", "--quiet", "--disable-pip-version-check", "-r"]);
         pip.arg(root.join("tests/python/requirements.txt"));
-        assert!(pip.status().await.is_ok_and(|status| status.success()), "the OpenTelemetry SDK cannot be installed");
+        assert!(pip.status().await.is_ok_and(|status| status.success()), "the packages cannot be installed");
     }
     python
 }

@@ -38,7 +38,11 @@ drills! {
 }
 
 /// Sections whose blocks are run by a test that needs more of its own.
-const ELSEWHERE: &[(&str, &str)] = &[("Key rotation", "tests/it/keys.rs")];
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("Key rotation", "tests/it/keys.rs"),
+    ("Which client is it?", "tests/it/streams.rs"),
+    ("Blocking an address", "tests/it/streams.rs"),
+];
 
 #[test]
 fn every_block_is_run_or_says_why_not() {

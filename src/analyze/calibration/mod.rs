@@ -19,6 +19,7 @@
 
 mod assess;
 mod config;
+mod curve;
 mod details;
 mod figures;
 mod pending;
@@ -32,6 +33,7 @@ mod tests;
 mod window;
 
 pub use config::Config;
+pub use curve::{Curve, Tally};
 pub use details::Details;
 pub use figures::{Decomposition, Estimate, Figures, Levels};
 pub use strata::Sensitivity;
@@ -40,8 +42,9 @@ use pending::{Half, Pending, Waiting};
 use strata::Strata;
 use window::{Resolved, Window};
 
+use super::ahead::fetch;
 use crate::analyze::metad::Counts;
-use crate::domain::{ClaimKey, Probability, TaskKey, Timestamp};
+use crate::domain::{ClaimKey, Kind, Observation, Probability, TaskKey, Timestamp};
 
 /// The calibration of one agent. Empty until its first claim or verdict.
 #[derive(Clone, Debug, Default)]
@@ -140,6 +143,16 @@ impl Calibration {
                 state.wait(Waiting { claim, at, half: Half::Verdict(correct) }, config);
                 Joined { verdict: true, ..Joined::default() }
             }
+        }
+    }
+
+    /// See [`super::ahead`].
+    pub(crate) fn ahead(&self, observation: &Observation) {
+        if let (Kind::Claim { claim, .. } | Kind::Verdict { claim, .. }, Some(state)) = (&observation.kind, &self.0) {
+            state.pending.ahead(claim.get());
+            state.window.ahead(claim.get());
+            state.strata.ahead();
+            fetch(Some(&state.stale));
         }
     }
 

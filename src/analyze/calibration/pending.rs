@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::analyze::ahead::fetch;
 use crate::analyze::index::Index;
 use crate::domain::Timestamp;
 
@@ -117,6 +118,14 @@ impl Pending {
         self.newest = at;
         self.len += 1;
         self.index.insert(waiting.claim, at, |at| self.entries[usize::from(at)].claim);
+    }
+
+    /// See [`crate::analyze::ahead`].
+    pub fn ahead(&self, claim: u64) {
+        self.index.ahead(claim);
+        for at in [self.oldest, self.newest, self.free] {
+            fetch(self.entries.get(usize::from(at)).map(|entry| &entry.claim));
+        }
     }
 
     /// Takes what waits under a key.

@@ -1,5 +1,7 @@
 //! An ordered multiset of confidences, right and wrong, that keeps the type-2 AUROC exact.
 
+use crate::analyze::ahead::fetch;
+
 const NIL: u16 = u16::MAX;
 
 /// A distinct confidence, with how many right and wrong ones there are in its subtree (`counts[1]` and `counts[0]`).
@@ -70,6 +72,12 @@ impl Ranks {
             self.node_mut(node).lower = self.free;
             self.free = node;
         }
+    }
+
+    /// See [`crate::analyze::ahead`].
+    pub fn ahead(&self) {
+        self.nodes.iter().step_by(64 / size_of::<Node>()).take(8).for_each(|node| fetch(Some(&node.confidence)));
+        fetch(self.heights.first());
     }
 
     /// The confidence of a node.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Config;
+use crate::analyze::ahead::fetch;
 use crate::analyze::metad::{self, Counts, Fit, RATINGS};
 use crate::domain::TaskKey;
 
@@ -46,6 +47,11 @@ impl Strata {
             stratum.task = task;
         }
         number as u8
+    }
+
+    /// See [`crate::analyze::ahead`].
+    pub fn ahead(&self) {
+        self.0.iter().take(2).for_each(|stratum| fetch(Some(&stratum.claims)));
     }
 
     /// A claim whose class is not known any more.

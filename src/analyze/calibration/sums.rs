@@ -1,5 +1,7 @@
 //! Sums over the window in fixed point, so that they are exact however long it slides, and in whatever order.
 
+use crate::analyze::ahead::fetch;
+
 /// Bins of confidence, of equal width.
 pub(super) const BINS: usize = 10;
 
@@ -99,6 +101,11 @@ impl Sums {
         self.fourth += fixed(miss(confidence, correct).powi(4));
     }
 
+    /// See [`crate::analyze::ahead`].
+    pub fn ahead(&self) {
+        self.bins.iter().step_by(2).for_each(|bin| fetch(Some(&bin.confidence)));
+    }
+
     /// Removes a claim that was added.
     pub fn remove(&mut self, confidence: f64, correct: bool) {
         self.bins[bin(confidence)].remove(confidence, correct);
@@ -108,6 +115,11 @@ impl Sums {
     /// The bins that hold a claim.
     pub fn bins(&self) -> impl Iterator<Item = &Bin> {
         self.bins.iter().filter(|bin| bin.claims > 0)
+    }
+
+    /// All bins, from the least sure to the surest.
+    pub fn every_bin(&self) -> [Bin; BINS] {
+        self.bins
     }
 
     /// All bins together.

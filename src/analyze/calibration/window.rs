@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::ranks::Ranks;
 use super::sums::Sums;
+use crate::analyze::ahead::fetch;
 use crate::analyze::index::Index;
 
 /// Positions are 15-bit sequence numbers.
@@ -53,6 +54,15 @@ impl Window {
     /// Whether a claim is in the window.
     pub fn contains(&self, claim: u64) -> bool {
         self.index.find(claim, |position| key_at(&self.claims, self.first, position)).is_some()
+    }
+
+    /// See [`crate::analyze::ahead`].
+    pub fn ahead(&self, claim: u64) {
+        self.index.ahead(claim);
+        fetch(self.claims.back());
+        fetch(self.tags.back());
+        self.sums.ahead();
+        self.ranks.ahead();
     }
 
     /// Adds a claim that is not in the window. There is room below [`MAX`].

@@ -8,6 +8,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::analyze::ahead::fetch;
+
 /// Bound on the chance that one check of a window without a change finds one.
 pub const DELTA: f64 = 0.002;
 /// Cuts are tried at every so many values.
@@ -113,6 +115,13 @@ impl Adwin {
         }
         self.detected = true;
         split
+    }
+
+    /// See [`crate::analyze::ahead`].
+    pub(super) fn ahead(&self) {
+        fetch(self.buckets.last());
+        fetch(self.rows.first());
+        fetch(Some(&self.total));
     }
 
     /// Number of values in the window.

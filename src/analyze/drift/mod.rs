@@ -25,7 +25,8 @@ use serde::{Deserialize, Serialize};
 pub use adwin::{Adwin, Split};
 pub use hddm::{Hddm, Rise};
 
-use crate::domain::{Assessment, Evidence, EvidenceKey, InsightKind, Severity, Timestamp, Word};
+use super::ahead::fetch;
+use crate::domain::{Assessment, Evidence, EvidenceKey, InsightKind, Kind, Observation, Severity, Timestamp, Word};
 
 /// The series that are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -227,6 +228,26 @@ impl Drift {
         track.changes += 1;
         track.last = Some(Dated { change, at });
         Some(change)
+    }
+
+    /// See [`super::ahead`].
+    pub(crate) fn ahead(&self, observation: &Observation) {
+        let series: &[Series] = match &observation.kind {
+            Kind::Result { .. } => &[Series::Latency, Series::Errors],
+            Kind::Claim { .. } => &[Series::Confidence],
+            Kind::Verdict { .. } => &[Series::Accuracy],
+            _ => return,
+        };
+        for track in series.iter().filter_map(|series| self.tracks[*series as usize].as_deref()) {
+            track.adwin.ahead();
+            fetch(Some(&track.seen));
+            fetch(track.last.as_ref().map(|dated| &dated.at));
+        }
+        // All of them are looked at when it is judged.
+        for track in self.tracks.iter().flatten() {
+            fetch(track.last.as_ref().map(|dated| &dated.at));
+        }
+        fetch(self.quick.as_ref().and_then(|quick| quick.last.as_ref()).map(|dated| &dated.at));
     }
 
     /// The levels now.

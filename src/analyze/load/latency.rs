@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::sketch::{Place, Sketch};
+use crate::analyze::ahead::fetch;
 use crate::domain::Timestamp;
 
 /// A window is closed when it is this old and holds enough durations. Lately is the window that is being filled and the
@@ -79,6 +80,14 @@ impl Latency {
         }
     }
 
+    /// See [`crate::analyze::ahead`].
+    pub(super) fn ahead(&self, milliseconds: f64) {
+        if let Some(place) = Place::of(milliseconds) {
+            [&self.current, &self.lately, &self.overall].iter().for_each(|sketch| sketch.ahead(place));
+        }
+        fetch(Some(&self.last));
+    }
+
     fn close(&mut self, at: Timestamp) {
         if let Some(p95) = self.current.quantile(0.95).filter(|_| self.current.count() >= ENOUGH) {
             let ln_p95 = p95.max(1e-3).ln();
@@ -99,6 +108,12 @@ impl Latency {
 
     pub(super) fn lately(&self, now: Timestamp) -> Option<Quantiles> {
         if now.since(self.last) < FRESH { Quantiles::of(&self.lately) } else { None }
+    }
+
+    /// How many durations came lately, and their 95th percentile.
+    pub(super) fn p95_lately(&self, now: Timestamp) -> Option<(u64, f64)> {
+        let fresh = now.since(self.last) < FRESH;
+        fresh.then(|| self.lately.quantile(0.95)).flatten().map(|p95_ms| (self.lately.count(), p95_ms))
     }
 
     pub(super) fn overall(&self) -> Option<Quantiles> {

@@ -118,6 +118,15 @@ impl Load {
         }
     }
 
+    /// See [`super::ahead`].
+    pub(crate) fn ahead(&self, observation: &Observation) {
+        match (&observation.kind, &self.latency, &self.usage) {
+            (Kind::Result { duration_ms: Some(ms), .. }, Some(latency), _) => latency.ahead(*ms),
+            (Kind::Usage { .. }, _, Some(usage)) => usage.ahead(),
+            _ => {}
+        }
+    }
+
     /// The figures at `now`.
     pub fn figures(&self, now: Timestamp) -> Figures {
         let (latency, usage) = (self.latency.as_deref(), self.usage.as_deref());
@@ -167,13 +176,16 @@ impl Load {
 
     fn judge_latency(&self, now: Timestamp, config: &Config, verdict: &mut Verdict) {
         let Some(latency) = &self.latency else { return };
-        let Some(lately) = latency.lately(now).filter(|lately| lately.n >= ENOUGH) else { return };
-        let show =
-            |evidence: Evidence| evidence.number(EvidenceKey::P95Ms, lately.p95_ms).count(EvidenceKey::N, lately.n);
-        verdict.weigh(lately.p95_ms, config.p95_limit_ms, 3.0, show);
-        if let Some(usual) = latency.usual_p95_ms() {
+        let usual = latency.usual_p95_ms();
+        if usual.is_none() && config.p95_limit_ms <= 0.0 {
+            return;
+        }
+        let Some((n, p95_ms)) = latency.p95_lately(now).filter(|(n, _)| *n >= ENOUGH) else { return };
+        let show = |evidence: Evidence| evidence.number(EvidenceKey::P95Ms, p95_ms).count(EvidenceKey::N, n);
+        verdict.weigh(p95_ms, config.p95_limit_ms, 3.0, show);
+        if let Some(usual) = usual {
             let limit = (config.p95_factor * usual).max(config.p95_floor_ms);
-            verdict.weigh(lately.p95_ms, limit, 3.0, |evidence| show(evidence).number(EvidenceKey::Before, usual));
+            verdict.weigh(p95_ms, limit, 3.0, |evidence| show(evidence).number(EvidenceKey::Before, usual));
         }
     }
 

@@ -8,6 +8,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::analyze::ahead::fetch;
+
 /// Relative error of a quantile, at most.
 pub const ALPHA: f64 = 0.01;
 /// ln((1 + alpha) / (1 - alpha)): width of a bin.
@@ -86,6 +88,13 @@ impl Sketch {
         if let Some(count) = count.filter(|count| **count < u32::MAX) {
             *count += 1;
             self.count += 1;
+        }
+    }
+
+    /// See [`crate::analyze::ahead`].
+    pub(super) fn ahead(&self, place: Place) {
+        if let Place::Bin(key) = place {
+            fetch(self.bins.get(key.wrapping_sub(self.first) as usize));
         }
     }
 

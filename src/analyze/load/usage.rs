@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::analyze::ahead::fetch;
 use crate::domain::{SessionKey, Timestamp};
 
 /// Sessions followed at once; the one that was quiet for longest makes room.
@@ -61,6 +62,15 @@ impl Usage {
         if session.window > 0 {
             session.fill = Some((call.input_tokens as f64 / session.window as f64).min(1.0));
         }
+    }
+
+    /// See [`crate::analyze::ahead`].
+    pub(super) fn ahead(&self) {
+        fetch(self.sessions.first().map(|session| &session.key));
+        fetch(self.sessions.last().map(|session| &session.last));
+        fetch(self.minute.sums.first());
+        fetch(self.spent.as_ref().map(|spent| &spent.cost));
+        fetch(Some(&self.last));
     }
 
     fn session(&mut self, key: SessionKey) -> &mut Session {

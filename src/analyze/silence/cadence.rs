@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::analyze::ahead::fetch;
 use crate::domain::Timestamp;
 
 /// Pauses that are remembered.
@@ -45,6 +46,12 @@ impl Cadence {
         }
         self.pauses.push(pause);
         self.sorted.insert(self.sorted.partition_point(|known| *known < pause), pause);
+    }
+
+    /// See [`crate::analyze::ahead`].
+    pub(super) fn ahead(&self) {
+        fetch(self.sorted.first());
+        fetch(self.sorted.last());
     }
 
     pub(super) fn len(&self) -> usize {

@@ -25,6 +25,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::ahead::fetch;
 use crate::domain::{
     Assessment, Evidence, EvidenceKey, InsightKind, Kind, Observation, Role, SessionKey, Severity, Source, Timestamp,
     Word,
@@ -150,6 +151,19 @@ impl Silence {
         self.learn_pause(arrived, returns);
         self.life = self.life.max(arrived);
         self.take(observation);
+    }
+
+    /// When it last showed life.
+    pub(crate) fn last_seen(&self) -> Timestamp {
+        self.life
+    }
+
+    /// See [`super::ahead`].
+    pub(crate) fn ahead(&self) {
+        self.pauses.ahead();
+        fetch(self.calls.first().map(|call| &call.at));
+        fetch(Some(&self.life));
+        fetch(Some(&self.slowest_call));
     }
 
     /// What is known now.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Config;
 use super::step::Identity;
+use crate::analyze::ahead::fetch;
 use crate::domain::{CallKey, Text, ToolName};
 
 /// The open actions of a session, the oldest first.
@@ -49,6 +50,12 @@ impl Calls {
             (None, None) => None,
         }?;
         self.0.remove(index)
+    }
+
+    /// See [`crate::analyze::ahead`].
+    pub fn ahead(&self) {
+        fetch(self.0.back().map(|action| &action.call));
+        fetch(self.0.front().map(|action| &action.call));
     }
 
     /// Forgets all.

@@ -46,6 +46,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use super::ahead::fetch;
 use crate::domain::{Kind, Observation, Role};
 use calls::Calls;
 use step::Step;
@@ -109,6 +110,20 @@ impl Stuck {
                 self.judge(config)
             }
             _ => None,
+        }
+    }
+
+    /// See [`super::ahead`].
+    pub(crate) fn ahead(&self, observation: &Observation) {
+        fetch(Some(&self.observations));
+        match &observation.kind {
+            Kind::Message { .. } => self.steps.ahead(),
+            Kind::Action { .. } => self.calls.ahead(),
+            Kind::Result { .. } => {
+                self.calls.ahead();
+                self.steps.ahead();
+            }
+            _ => {}
         }
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::step::Step;
 use super::{Config, Detection, Pattern};
+use crate::analyze::ahead::fetch;
 use crate::domain::ToolName;
 
 /// Longest round for which a counter is kept, whatever the configuration looks for.
@@ -53,6 +54,12 @@ impl Steps {
         self.tools.rotate_right(1);
         self.tools[0] = tool.map(|(tool, _)| tool);
         self.window.push_back(step);
+    }
+
+    /// See [`crate::analyze::ahead`].
+    pub fn ahead(&self) {
+        let newest = self.window.len().wrapping_sub(1);
+        (0..=MAX_PERIOD).step_by(4).for_each(|back| fetch(self.window.get(newest.wrapping_sub(back))));
     }
 
     /// The newest step.

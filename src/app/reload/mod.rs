@@ -1,4 +1,4 @@
-//! What is taken over while the daemon runs: keys, and what else stands in files; on SIGHUP the log filter, too.
+//! What is taken over while the daemon runs: keys, denied addresses and the certificate; on SIGHUP the log filter, too.
 //!
 //! Files are looked at twice a second. That follows whatever a mount does with its links, costs some calls, and needs
 //! nothing of the operating system that a container may be short of, as watches by inotify are.
@@ -15,6 +15,8 @@ use self::watched::Watched;
 use crate::auth::{Authenticator, Keys};
 use crate::clock;
 use crate::config::Config;
+use crate::http::Edge;
+use crate::stream::Registry;
 use crate::telemetry::{Logs, Metrics};
 
 /// How often files are looked at. What changed is taken over when it looks the same twice.
@@ -24,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub type Reload = Box<dyn Fn() -> Result<(Config, Keys), String> + Send>;
 
 /// What can be taken over while the daemon runs, as `reloads_total` counts it.
-pub(super) const PARTS: [&str; 2] = ["configuration", "keys"];
+pub(super) const PARTS: [&str; 4] = ["configuration", "keys", "deny", "tls"];
 pub(super) const OUTCOMES: [&str; 2] = ["ok", "failed"];
 
 /// Takes over what changed. What is wrong changes nothing: it is logged and counted.
@@ -33,9 +35,13 @@ pub(super) struct Reloader {
     config: Config,
     authenticator: Arc<Authenticator>,
     logs: Logs,
+    edge: Arc<Edge>,
+    registry: Arc<Registry>,
     metrics: Metrics,
     ages: Ages,
     keys: Watched,
+    deny: Watched,
+    tls: Watched,
 }
 
 impl Reloader {
@@ -45,14 +51,17 @@ impl Reloader {
         config: Config,
         authenticator: Arc<Authenticator>,
         logs: Logs,
+        edge: Arc<Edge>,
+        registry: Arc<Registry>,
         metrics: Metrics,
     ) -> Self {
         let keys = Watched::new(config.auth.key_files());
+        let (deny, tls) = (Watched::new(edge.deny_files()), Watched::new(edge.tls_files()));
         let ages = Ages::new(clock::now(), metrics.clone());
-        Self { read, config, authenticator, logs, metrics, ages, keys }
+        Self { read, config, authenticator, logs, edge, registry, metrics, ages, keys, deny, tls }
     }
 
-    /// Takes over keys and log filter from the configuration as it is now; all of it, or nothing.
+    /// Takes over keys and log filter from the configuration as it is now, all of it or nothing; then what stands in files.
     pub(super) fn all(&mut self) {
         let outcome = (self.read)().and_then(|(config, keys)| {
             self.logs.set_filter(&config.log.filter).map_err(|error| error.to_string())?;
@@ -68,6 +77,12 @@ impl Reloader {
             }
             Err(problem) => tracing::error!(problem, "not reloaded: all stays as it was"),
         }
+        if !self.edge.deny_files().is_empty() {
+            self.deny();
+        }
+        if !self.edge.tls_files().is_empty() {
+            self.tls();
+        }
         self.ages.tell(&self.authenticator, clock::now());
     }
 
@@ -79,6 +94,12 @@ impl Reloader {
             tick.tick().await;
             if news(&mut self.keys).await {
                 self.keys();
+            }
+            if news(&mut self.deny).await {
+                self.deny();
+            }
+            if news(&mut self.tls).await {
+                self.tls();
             }
             self.ages.tell(&self.authenticator, clock::now());
         }
@@ -97,6 +118,29 @@ impl Reloader {
             Err(problem) => {
                 tracing::error!(problem = problem.to_string(), "keys not taken over: the earlier ones stay in force");
             }
+        }
+    }
+
+    fn deny(&self) {
+        let outcome = self.edge.reload_deny();
+        self.count("deny", outcome.is_ok());
+        match outcome {
+            Ok(networks) => {
+                let closed = self.registry.deny(|address| self.edge.denies(address));
+                tracing::info!(networks, closed, "denied addresses taken over");
+            }
+            Err(problem) => {
+                tracing::error!(%problem, "denied addresses not taken over: the earlier ones stay in force");
+            }
+        }
+    }
+
+    fn tls(&self) {
+        let outcome = self.edge.reload_tls();
+        self.count("tls", outcome.is_ok());
+        match outcome {
+            Ok(()) => tracing::info!("certificate taken over"),
+            Err(problem) => tracing::error!(%problem, "certificate not taken over: the earlier one stays in use"),
         }
     }
 

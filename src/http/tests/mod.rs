@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Config, Gate, Parts, Pulse, Readiness, Services, Way, router, serve};
+use super::{Config, Edge, Gate, Parts, Pulse, Readiness, Services, Way, router, serve};
 use crate::auth::{Authenticator, Claims, Key, Keys, ReplayGuard, Tickets, mint};
 use crate::domain::Timestamp;
 use crate::ingest::queue;
@@ -90,16 +90,19 @@ impl Server {
             metrics: metrics.clone(),
         });
         let (sender, receiver) = queue::bounded(limits.queue);
+        let edge = Edge::load(config.clone(), limits.connections_per_address, metrics.clone()).unwrap();
+        let edge = Arc::new(edge);
         let hub = Arc::new(Hub::new(100_000));
         let heart = Arc::new(Heart::default());
         let readiness = Arc::new(Readiness::default());
         let tasks = TaskTracker::new();
         let services = Services::new(Parts {
-            config: config.clone(),
+            config,
             limits,
             stream,
             interval: Duration::from_millis(100),
             hub: Arc::clone(&hub),
+            edge: Arc::clone(&edge),
             gate,
             way: Way::Direct(sender),
             pulse: Arc::clone(&heart) as Arc<dyn Pulse>,
@@ -113,7 +116,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let (router, stop, tracker) = (router(Arc::clone(&services)), shutdown.clone(), tasks.clone());
-        tasks.spawn(async move { serve(listener, router, &config, stop, &tracker).await });
+        tasks.spawn(async move { serve(listener, router, edge, stop, &tracker).await });
         Self { address, services, hub, queue: Mutex::new(receiver), metrics, heart, readiness, shutdown, tasks }
     }
 

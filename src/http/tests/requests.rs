@@ -197,16 +197,57 @@ async fn probes_tell_why() {
 }
 
 #[tokio::test]
-async fn the_page_runs_its_own_script_alone() {
+async fn the_page_runs_its_own_files_alone() {
     let server = Server::start().await;
     let answer = server.request("GET", "/", &[], b"").await;
     assert_eq!(answer.status, 200);
-    let page = String::from_utf8(answer.body).unwrap();
-    let nonce = answer.head.split("script-src 'nonce-").nth(1).unwrap().split('\'').next().unwrap();
-    assert!(page.contains(&format!("<script nonce=\"{nonce}\">")) && !page.contains("{{"));
     assert!(answer.head.contains("default-src 'none'") && !answer.head.contains("unsafe"));
-    assert!(!page.contains("innerHTML"));
-    assert!(!server.request("GET", "/", &[], b"").await.head.contains(nonce), "a nonce is used once");
+    let page = String::from_utf8(answer.body).unwrap();
+    assert!(
+        !page.contains("<style") && !page.contains("style=") && !page.contains("<script>") && !page.contains("onclick")
+    );
+    // Whatever it names is there, and so is whatever that imports.
+    let named = page.split('"').filter(|word| word.starts_with("/assets/") || word.starts_with("/client"));
+    let mut wanted: Vec<String> = named.map(str::to_owned).collect();
+    let mut seen = Vec::new();
+    while let Some(path) = wanted.pop() {
+        if seen.contains(&path) {
+            continue;
+        }
+        let answer = server.request("GET", &path, &[], b"").await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.head.contains("cache-control: no-cache") && answer.head.contains("nosniff"), "{}", answer.head);
+        let body = String::from_utf8(answer.body).unwrap();
+        assert!(!body.contains("innerHTML") || path.contains("uPlot"), "{path}");
+        let imports = body.lines().filter_map(|line| line.strip_prefix("import ")?.split('"').nth(1));
+        wanted.extend(imports.map(|name| match name.strip_prefix("./") {
+            Some(name) => format!("/assets/{name}"),
+            None => name.trim_start_matches("..").to_owned(),
+        }));
+        seen.push(path);
+    }
+    assert!(seen.len() > 12 && seen.contains(&"/client.js".to_owned()), "{seen:?}");
+    server.request("GET", "/assets/nothing.js", &[], b"").await.is_problem(404, "not-found");
+    server.request("GET", "/assets/..%2Fclient.js", &[], b"").await.is_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn files_are_packed_and_not_sent_twice() {
+    let server = Server::start().await;
+    let plain = server.request("GET", "/client.js", &[], b"").await;
+    let packed = server.request("GET", "/client.js", &[("accept-encoding", "br, gzip")], b"").await;
+    assert!(packed.head.contains("content-encoding: gzip") && !plain.head.contains("content-encoding"));
+    let mut unpacked = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed.body.as_slice()), &mut unpacked).unwrap();
+    assert!(!plain.body.is_empty() && unpacked == plain.body);
+    // Others' pages may load the library, and nothing else.
+    assert!(plain.head.contains("access-control-allow-origin: *"));
+    let app = server.request("GET", "/assets/app.js", &[], b"").await;
+    assert!(!app.head.contains("access-control") && app.head.contains("cross-origin-resource-policy: same-origin"));
+    let tag = plain.head.split("etag: ").nth(1).unwrap().lines().next().unwrap().replace("w/", "W/");
+    let again = server.request("GET", "/client.js", &[("if-none-match", &tag)], b"").await;
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    assert_ne!(server.request("GET", "/", &[("if-none-match", &tag)], b"").await.status, 304);
 }
 
 #[tokio::test]

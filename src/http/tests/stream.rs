@@ -40,6 +40,11 @@ async fn browsers_offer_subprotocols_and_come_back_with_tickets() {
     assert_ne!(socket.frame().await["resume"], hello["resume"]);
     let delta = socket.frame().await;
     assert_eq!((&delta["type"], &delta["base"], &delta["beat"]), (&json!("delta"), &json!(1), &json!(2)));
+    // Who asks for another rate alone knows the state still.
+    socket.say(r#"{"type":"subscribe","max_hz":10}"#).await;
+    server.publish(3, 7);
+    let delta = socket.frame().await;
+    assert_eq!((&delta["type"], &delta["base"], &delta["beat"]), (&json!("delta"), &json!(2), &json!(3)));
     server.open("/v1/stream?since=1:1", &headers).await.err().unwrap().is_problem(401, "unauthorized");
 }
 
@@ -142,12 +147,18 @@ async fn draining_closes_streams_and_takes_no_new_ones() {
     let server = Server::start().await;
     server.publish(1, 5);
     let mut socket = server.open_with(&token("metacog.stream")).await.unwrap();
-    socket.frame().await;
+    let hello = socket.frame().await;
     let registry = Arc::clone(&server.services.streams().registry);
     let drain = async { registry.drain(Duration::from_millis(200), Duration::from_secs(5), || 0.5).await };
     let (code, ()) = tokio::join!(socket.close_code(), drain);
     assert_eq!(code, 1012);
     server.open_with(&token("metacog.stream")).await.err().unwrap().is_problem(503, "unavailable");
+    // The ticket is not used up by that: the client is to come back with it.
+    let offer = format!("metacog.v1, resume.{}", hello["resume"].as_str().unwrap());
+    for _ in 0..2 {
+        let refused = server.open("/v1/stream", &[("sec-websocket-protocol", &*offer)]).await;
+        refused.err().unwrap().is_problem(503, "unavailable");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

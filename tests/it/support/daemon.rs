@@ -39,8 +39,19 @@ impl Daemon {
         Self::launch(command).await
     }
 
+    /// Starts `serve` and waits until it listens: for one that the tests' client cannot ask whether it is ready.
+    pub async fn launch_unready(settings: &[Set<'_>]) -> Self {
+        Self::spawn(serve(settings)).await
+    }
+
     /// Starts a command that logs JSON and where it listens.
-    pub async fn launch(mut command: Command) -> Self {
+    pub async fn launch(command: Command) -> Self {
+        let daemon = Self::spawn(command).await;
+        eventually("the daemon to be ready", || async { (daemon.get("/readyz").await.0 == 200).then_some(()) }).await;
+        daemon
+    }
+
+    async fn spawn(mut command: Command) -> Self {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the daemon starts");
         let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
@@ -61,9 +72,7 @@ impl Daemon {
         let address = eventually("the daemon to listen", listening).await;
         // An error means that another test did it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let daemon = Self { address, http: reqwest::Client::new(), child, log };
-        eventually("the daemon to be ready", || async { (daemon.get("/readyz").await.0 == 200).then_some(()) }).await;
-        daemon
+        Self { address, http: reqwest::Client::new(), child, log }
     }
 
     pub fn url(&self, path: &str) -> String {
