@@ -9,8 +9,11 @@ pub mod reflect;
 pub mod replay;
 pub mod restore;
 pub mod serve;
+mod source;
 pub mod streams;
 pub mod token;
+pub mod watch;
+mod words;
 
 use std::fmt;
 use std::io::Write;
@@ -45,6 +48,8 @@ enum Command {
     Reflect(reflect::Args),
     /// Send a recording to a running daemon
     Replay(replay::Args),
+    /// Watch a running daemon: a dashboard in the terminal, or its frames as lines
+    Watch(watch::Args),
     /// Look through the stored states, and put one back
     Restore(restore::Args),
     /// List the open streams of a running daemon, or close one
@@ -111,6 +116,7 @@ pub fn run() -> Result<(), Failure> {
         Command::Analyze(args) => analyze::run(&args, env, &mut out),
         Command::Reflect(args) => reflect::run(&args, env, &mut out),
         Command::Replay(args) => replay::run(&args),
+        Command::Watch(args) => watch::run(&args, &env, &mut out),
         Command::Restore(args) => restore::run(&args, env, &mut out, clock::now()),
         Command::Streams(args) => streams::run(&args, &mut out),
         Command::CheckConfig(args) => {

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hint::black_box;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::advice;
 use super::config::Config;
@@ -22,7 +24,7 @@ use crate::analyze::load::Load;
 use crate::analyze::progress::Progress;
 use crate::analyze::silence::Silence;
 use crate::analyze::stuck::{Detection, Event, Stuck};
-use crate::domain::{Advice, Assessment, InsightKind, Kind, Observation, SessionKey, Status, Timestamp};
+use crate::domain::{Advice, AgentId, Assessment, InsightKind, Kind, Observation, SessionKey, Status, Timestamp};
 
 /// One agent's part of the meta-state: private, and serialised whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,6 +135,22 @@ impl AgentState {
         fetch(Some(&self.status));
         black_box((self.sessions.len(), self.looping.len(), self.quotes.len(), self.open.len()));
         black_box((self.errors.figures().results, self.silence.last_seen()));
+    }
+
+    /// Fetches what judging it needs where that was touched.
+    pub(super) fn ahead_of_judging(&self, touched: Touched) {
+        fetch(self.open.first());
+        self.progress.ahead();
+        self.silence.ahead();
+        if touched.has(Touched::SERIES) {
+            self.drift.ahead_of_judging();
+        }
+        if touched.has(Touched::LOAD) {
+            self.load.ahead_of_judging();
+        }
+        if touched.has(Touched::CLAIMS) {
+            self.calibration.ahead_of_judging();
+        }
     }
 
     /// Fetches what folding an observation needs, and judging its agent after that.
@@ -322,23 +340,27 @@ impl AgentState {
             self.calibration.expire(occasion.now, &config.calibration);
             self.lapse(occasion.now, config);
         }
+        let (before, causes) = (changes.len(), touched.has(Touched::CAUSES));
         for kind in KINDS {
             let open = self.is_open(kind);
             // An overload shows more figures once it is open, and one that is held open may be over.
             let unsettled = open && (kind == InsightKind::Overloaded || self.damper.is_held(kind));
             if touched.concerns(kind) || unsettled {
                 self.assess_kind(kind, occasion, config, book, changes);
-            } else if open && !occasion.rests(kind) {
+            } else if open && (causes || changes.len() > before) && !occasion.rests(kind) {
                 // What it rests on is as it was, but what explains it may have opened or resolved just now.
                 self.carry_out(kind, Assessment::Hold, occasion, book, changes);
             }
         }
-        let insights: Vec<_> = self.open.iter().filter_map(|(_, id)| book.get(*id)).collect();
-        let insights = insights.iter().copied();
         let active = occasion.now.since(self.last_seen) < config.idle_after
             || self.silence.is_awaited(occasion.now, &config.silence);
-        self.status = advice::status(insights.clone(), active);
-        self.advice = insights.map(advice::advice).max().unwrap_or(Advice::Continue);
+        // An active agent whose insights are as they were is in the state in which it was.
+        if causes || changes.len() > before || !active || self.status == Status::Idle {
+            let insights: Vec<_> = self.open.iter().filter_map(|(_, id)| book.get(*id)).collect();
+            let insights = insights.iter().copied();
+            self.status = advice::status(insights.clone(), active);
+            self.advice = insights.map(advice::advice).max().unwrap_or(Advice::Continue);
+        }
     }
 
     /// Judges one kind and carries out what follows.
@@ -401,14 +423,21 @@ impl AgentState {
 
     /// When it has to be judged again although nothing came in, as far as that may be sooner than was noted: what was not
     /// touched is due when it was, and costs no look.
-    pub(super) fn next_due(&self, now: Timestamp, touched: Touched, config: &Config) -> Option<Timestamp> {
+    pub(super) fn next_due(
+        &self,
+        agent: &AgentId,
+        now: Timestamp,
+        touched: Touched,
+        config: &Config,
+    ) -> Option<Timestamp> {
+        let load = || self.load.next_due(now).map(|due| due.plus(spread(agent)));
         let idle = self.last_seen.plus(config.idle_after);
         [
             (idle > now).then_some(idle),
             self.damper.next_due().filter(|due| *due > now),
             self.next_lapse(config).filter(|due| *due > now),
             touched.has(Touched::SERIES).then(|| self.drift.next_due(now, &config.drift)).flatten(),
-            touched.has(Touched::LOAD).then(|| self.load.next_due(now)).flatten(),
+            touched.has(Touched::LOAD).then(load).flatten(),
             self.progress.next_due(now, &config.progress),
             self.silence.next_due(now, &config.silence),
         ]
@@ -416,6 +445,13 @@ impl AgentState {
         .flatten()
         .min()
     }
+}
+
+/// How long after its load changed by time alone an agent is judged. The windows of all agents move on at the same
+/// moments, and ten thousand judged in one beat would take it whole.
+fn spread(agent: &AgentId) -> Duration {
+    const LONGEST_MS: u64 = 5000;
+    Duration::from_millis(xxh3_64(agent.as_str().as_bytes()) % LONGEST_MS)
 }
 
 /// Kinds of insights about agents, causes before what they explain.

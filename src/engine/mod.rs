@@ -229,6 +229,13 @@ impl Engine {
         }
     }
 
+    /// Fetches what judging the next agents needs, likewise.
+    fn ahead_of_judging<'a>(&self, places: impl Iterator<Item = &'a Place> + Clone) {
+        let slots = places.filter_map(|place| self.roster.slot(*place));
+        slots.clone().for_each(|slot| slot.state.ahead());
+        slots.for_each(|slot| slot.state.ahead_of_judging(slot.touched));
+    }
+
     fn fold_one(&mut self, place: Place, observation: &Observation, now: Timestamp, watch: &mut impl Watch) {
         let resting = self.resting;
         let Beat { notes, insights: changes, .. } = &mut self.beat;
@@ -288,9 +295,16 @@ impl Engine {
         self.meta.beat += 1;
         self.meta.at = now;
         self.wake(now);
-        for place in std::mem::take(&mut self.dirty) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        self.beat.agents.reserve(dirty.len());
+        for (i, place) in dirty.iter().copied().enumerate() {
+            if i % Self::AHEAD == 0 {
+                self.ahead_of_judging(dirty.iter().skip(i).take(Self::AHEAD));
+            }
             self.assess(place, now);
         }
+        dirty.clear();
+        self.dirty = dirty;
         self.fit();
         self.judge_itself(now, pulse);
         self.meta.reflection.take_in(&self.beat.insights);
@@ -346,7 +360,8 @@ impl Engine {
             self.meta.unfitted.push_back(slot.agent.clone());
         }
         // A later moment than the one noted can wait until that has come: the queue holds few entries an agent.
-        let due = state.next_due(now, touched, &self.config).filter(|due| state.due.is_none_or(|noted| *due < noted));
+        let due = state.next_due(&slot.agent, now, touched, &self.config);
+        let due = due.filter(|due| state.due.is_none_or(|noted| *due < noted));
         if let Some(due) = due {
             state.due = Some(due);
             self.timers.push(Reverse((due, place)));

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
+
 use super::agent::AgentState;
 use super::deal::Hand;
 use super::touched::Touched;
@@ -14,7 +16,7 @@ pub(super) struct Place(u32);
 
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    index: HashMap<AgentId, Place>,
+    index: HashMap<AgentId, Place, RandomState>,
     slots: Vec<Option<Slot>>,
     free: Vec<Place>,
     oldest: Option<Place>,

@@ -19,6 +19,8 @@ impl Touched {
     pub const SERIES: Self = Self(16);
     /// Progress reports.
     pub const PROGRESS: Self = Self(32);
+    /// What insights rest on that explain others.
+    pub(super) const CAUSES: Self = Self(Self::STEPS.0 | Self::RESULTS.0 | Self::SERIES.0);
     /// All of it: time has passed, or an insight is open that may rest on another.
     pub const ALL: Self = Self(u8::MAX);
 

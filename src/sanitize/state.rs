@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
+use foldhash::quality::RandomState;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::curve::Curve;
@@ -45,7 +46,7 @@ pub struct PublicState {
     position: Position,
     at: Timestamp,
     system: Versioned<SystemLayout>,
-    agents: HashMap<AgentId, Versioned<AgentLayout>>,
+    agents: HashMap<AgentId, Versioned<AgentLayout>, RandomState>,
     /// The agents in the order in which they are told.
     names: BTreeSet<AgentId>,
     insights: BTreeMap<InsightId, Versioned<InsightLayout>>,
@@ -74,7 +75,7 @@ impl PublicState {
             position: first.position,
             at: first.at,
             system: Versioned::new(first.system.clone(), first.position.beat, None),
-            agents: HashMap::new(),
+            agents: HashMap::default(),
             names: BTreeSet::new(),
             insights: BTreeMap::new(),
             curves: HashMap::new(),

@@ -99,12 +99,12 @@ class Files(unittest.TestCase):
         self.assertEqual((outcome.returncode, said), (0, []), outcome.stderr)
 
     def test_the_daemon_takes_the_clusters_settings(self):
-        secret = self.folder / "secret"
-        secret.write_text("x" * 40)
-        env = os.environ | {"CONSCIOUSNESS__AUTH__SECRET_FILE": str(secret), "CONSCIOUSNESS__REDIS__PASSWORD_FILE": str(secret)}
+        (self.folder / "2025-11-25.hs256").write_text("x" * 40)
+        env = os.environ | {"CONSCIOUSNESS__AUTH__KEYS_DIR": str(self.folder)}
         config = ROOT / "deploy/kubernetes/base/config.toml"
         shown = self.passes(BINARY, "check-config", "--config", config, env=env)
-        self.assertIn('grace = "25s"', shown)
+        for line in ('grace = "25s"', 'trusted_proxies = ["10.0.0.0/8"]', 'keys_dir = "', 'deny_file = "/etc/consciousness-system/deny/list"'):
+            self.assertIn(line, shown)
 
     def test_backups_are_made_checked_and_pruned(self):
         with socket.socket() as listener:

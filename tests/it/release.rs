@@ -6,7 +6,7 @@ use std::process::Output;
 use tokio::net::UnixDatagram;
 use tokio::process::Command;
 
-use crate::support::{Daemon, SECRET, binary, connect, eventually, free_port, token, within};
+use crate::support::{Daemon, SECRET, binary, connect, eventually, free_port, project, token, within};
 
 async fn run(arguments: &[&str]) -> Output {
     within("the command", binary().args(arguments).output()).await.expect("the command runs")
@@ -76,6 +76,23 @@ async fn a_probe_tells_by_its_exit_code_how_the_daemon_is() {
         assert_eq!(code, Some(2), "{said}");
         assert!(said.contains(named), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_probe_speaks_tls_where_the_daemon_does() {
+    let files =
+        ["crt", "key"].map(|kind| project("tests/fixtures/tls").join(format!("one.{kind}")).display().to_string());
+    let settings = [("server__tls_cert_file", files[0].as_str()), ("server__tls_key_file", files[1].as_str())];
+    let daemon = Daemon::launch_unready(&settings).await;
+    eventually("the probe to succeed", || async {
+        let mut command = binary();
+        command.args(["probe", "--ready"]).env("CONSCIOUSNESS__SERVER__LISTEN", daemon.address.to_string());
+        for (key, value) in &settings {
+            command.env(format!("CONSCIOUSNESS__{}", key.to_uppercase()), value);
+        }
+        within("the probe", command.output()).await.expect("the probe runs").status.success().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

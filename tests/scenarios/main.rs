@@ -78,7 +78,8 @@ struct Raised {
 fn analyse(scenario: &Scenario) -> Vec<Raised> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(scenario.recording.as_bytes()).unwrap();
-    let args = analyze::Args { files: vec![file.path().to_owned()], json: true, fail_on: Vec::new(), config: None };
+    let files = vec![file.path().to_owned()];
+    let args = analyze::Args { files, json: true, html: None, fail_on: Vec::new(), config: None };
     let settings = scenario.settings.iter();
     let env = settings.map(|(key, value)| (format!("CONSCIOUSNESS__{key}"), (*value).to_owned()));
     let mut out = Vec::new();

@@ -24,6 +24,7 @@ mod details;
 mod figures;
 mod pending;
 mod ranks;
+mod roc;
 mod saved;
 mod smooth;
 mod strata;
@@ -36,6 +37,7 @@ pub use config::Config;
 pub use curve::{Curve, Tally};
 pub use details::Details;
 pub use figures::{Decomposition, Estimate, Figures, Levels};
+pub use roc::RocPoint;
 pub use strata::Sensitivity;
 
 use pending::{Half, Pending, Waiting};
@@ -152,6 +154,14 @@ impl Calibration {
             state.pending.ahead(claim.get());
             state.window.ahead(claim.get());
             state.strata.ahead();
+            fetch(Some(&state.stale));
+        }
+    }
+
+    /// The same for what is looked at when it is judged.
+    pub(crate) fn ahead_of_judging(&self) {
+        if let Some(state) = &self.0 {
+            state.window.ahead_of_judging();
             fetch(Some(&state.stale));
         }
     }

@@ -65,6 +65,12 @@ impl Window {
         self.ranks.ahead();
     }
 
+    /// The same for what is looked at when it is judged.
+    pub fn ahead_of_judging(&self) {
+        self.sums.ahead();
+        self.ranks.ahead();
+    }
+
     /// Adds a claim that is not in the window. There is room below [`MAX`].
     pub fn push(&mut self, claim: Resolved) {
         let position = (self.first + self.len() as u16) & POSITIONS;

@@ -243,7 +243,10 @@ impl Drift {
             fetch(Some(&track.seen));
             fetch(track.last.as_ref().map(|dated| &dated.at));
         }
-        // All of them are looked at when it is judged.
+    }
+
+    /// The same for what is looked at when it is judged.
+    pub(crate) fn ahead_of_judging(&self) {
         for track in self.tracks.iter().flatten() {
             fetch(track.last.as_ref().map(|dated| &dated.at));
         }

@@ -88,6 +88,12 @@ impl Latency {
         fetch(Some(&self.last));
     }
 
+    /// The same for what is looked at when it is judged.
+    pub(super) fn ahead_of_judging(&self) {
+        fetch(Some(&self.last));
+        fetch(self.usual.as_ref());
+    }
+
     fn close(&mut self, at: Timestamp) {
         if let Some(p95) = self.current.quantile(0.95).filter(|_| self.current.count() >= ENOUGH) {
             let ln_p95 = p95.max(1e-3).ln();

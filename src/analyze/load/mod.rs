@@ -3,6 +3,8 @@
 //! Latency is kept twice: *lately* (two windows of five minutes or more, what [`InsightKind::Overloaded`] looks at) and
 //! *overall* (the agent's life, which is what a report on a recording wants). Both are sketches, see [`Sketch`].
 //!
+//! What passes by time alone (a window moves on while the agent does nothing) is shown up to five seconds later.
+//!
 //! | figure | formula | window | when it moves |
 //! | --- | --- | --- | --- |
 //! | `p50_ms`, `p95_ms`, `p99_ms` | value at rank floor(q (n − 1)) by DDSketch, within 1 % (Masson et al. 2019) | last 5 to 10 minutes, longer where there are fewer than 20 results; none without a result in 10 minutes | p95 alone: one tool or now and then; all: the service or the model |
@@ -125,6 +127,12 @@ impl Load {
             (Kind::Usage { .. }, _, Some(usage)) => usage.ahead(),
             _ => {}
         }
+    }
+
+    /// The same for what is looked at when it is judged.
+    pub(crate) fn ahead_of_judging(&self) {
+        self.usage.iter().for_each(|usage| usage.ahead());
+        self.latency.iter().for_each(|latency| latency.ahead_of_judging());
     }
 
     /// The figures at `now`.

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::curves::Curves;
+use super::density::Density;
 use super::extended;
 use super::names::Names;
 use super::simulation::Found;
 use crate::analyze::drift::Series;
 use crate::analyze::stuck::Detection;
-use crate::domain::{AgentId, Insight, InsightKind};
-use crate::engine::Engine;
+use crate::domain::{AgentId, Insight, InsightKind, Severity, Timestamp};
+use crate::engine::{AgentState, Engine};
 use crate::sanitize::{Everything, PublicState, Sanitizer};
 
 /// The report: figures of the public view, and what only whole recordings tell.
@@ -28,8 +31,39 @@ pub struct Report {
     pub agents: BTreeMap<AgentId, Map<String, Value>>,
     /// All insights, by the time they opened.
     pub insights: Vec<Value>,
+    /// What is drawn, and not part of the document.
     #[serde(skip)]
-    kinds: Vec<InsightKind>,
+    pub drawn: Drawn,
+}
+
+/// What charts show.
+#[derive(Debug, Default)]
+pub struct Drawn {
+    /// The first and the last time of an observation.
+    pub span: Option<(Timestamp, Timestamp)>,
+    /// When agents were active.
+    pub activity: BTreeMap<AgentId, Density>,
+    /// How agents are calibrated, where there are claims enough.
+    pub curves: BTreeMap<AgentId, Curves>,
+    /// All insights, by the time they opened.
+    pub insights: Vec<Told>,
+}
+
+/// An insight as it is told to people.
+#[derive(Debug)]
+pub struct Told {
+    /// What it is about.
+    pub kind: InsightKind,
+    /// How bad it was.
+    pub severity: Severity,
+    /// Whom it concerns; `None`: nobody in particular.
+    pub agent: Option<AgentId>,
+    /// When it opened.
+    pub since: Timestamp,
+    /// When it resolved; `None`: not within the recording.
+    pub until: Option<Timestamp>,
+    /// What it rests on, in its public form.
+    pub evidence: Map<String, Value>,
 }
 
 /// A line, or a record of a line's request, that could not be read.
@@ -65,19 +99,33 @@ impl Report {
             figures.insert("drift".into(), drift(&found, agent));
             (agent.clone(), figures)
         });
+        let agents = agents.collect();
+        let minimum = engine.config().calibration.minimum;
+        let of_agent = |(agent, state): (&AgentId, &Arc<AgentState>)| {
+            let curves = Curves::of(&state.calibration)?;
+            let claims: usize = curves.reliability.iter().map(|bin| bin.claims as usize).sum();
+            (claims >= minimum).then(|| (agent.clone(), curves))
+        };
+        let insights: Vec<Value> = found.insights.values().map(insight).collect();
+        let drawn = Drawn {
+            curves: engine.iter().filter_map(of_agent).collect(),
+            insights: found.insights.values().zip(&insights).map(told).collect(),
+            span: found.span,
+            activity: found.activity,
+        };
         Self {
             observations: engine.meta().observations,
             duplicates: engine.meta().duplicates,
-            agents: agents.collect(),
+            agents,
             rejected,
-            kinds: found.insights.values().map(|insight| insight.kind).collect(),
-            insights: found.insights.values().map(insight).collect(),
+            insights,
+            drawn,
         }
     }
 
     /// Whether an insight of this kind was opened.
     pub fn opened(&self, kind: InsightKind) -> bool {
-        self.kinds.contains(&kind)
+        self.drawn.insights.iter().any(|insight| insight.kind == kind)
     }
 
     /// Writes the report as one JSON document.
@@ -96,6 +144,12 @@ fn insight(insight: &Insight) -> Value {
         object.insert("until".into(), until.to_string().into());
     }
     shown
+}
+
+fn told((insight, shown): (&Insight, &Value)) -> Told {
+    let Insight { id: _, kind, severity, agent, since, until, evidence: _, content: _ } = insight;
+    let evidence = shown.get("evidence").and_then(Value::as_object).cloned().unwrap_or_default();
+    Told { kind: *kind, severity: *severity, agent: agent.clone(), since: *since, until: *until, evidence }
 }
 
 fn episode(session: Option<&str>, detection: &Detection) -> Value {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::density::Density;
 use crate::analyze::drift::{Change, Series};
 use crate::analyze::stuck::Detection;
 use crate::analyze::vitals::{ClientFacts, Pulse, StoreFacts};
@@ -27,9 +28,23 @@ pub struct Found {
     pub drift: BTreeMap<AgentId, Vec<Change>>,
     /// All insights, by the time they opened.
     pub insights: BTreeMap<InsightId, Insight>,
+    /// When agents were active.
+    pub activity: BTreeMap<AgentId, Density>,
+    /// The first and the last time of an observation.
+    pub span: Option<(Timestamp, Timestamp)>,
 }
 
 impl Found {
+    fn note(&mut self, observation: &Observation) {
+        let at = observation.at;
+        let (first, last) = self.span.unwrap_or((at, at));
+        self.span = Some((first.min(at), last.max(at)));
+        match self.activity.get_mut(&observation.agent) {
+            Some(density) => density.add(at),
+            None => drop(self.activity.insert(observation.agent.clone(), Density::new(at))),
+        }
+    }
+
     /// The indices at which a series of an agent changed.
     pub fn changes(&self, agent: &AgentId, series: Series) -> Vec<u64> {
         let changes = self.drift.get(agent).into_iter().flatten();
@@ -47,6 +62,7 @@ impl Simulation {
     /// Takes the next observation. Time goes on to when it was made, never back.
     pub fn observe(&mut self, observation: Observation) {
         self.advance(observation.at);
+        self.found.note(&observation);
         self.pending.push(observation);
     }
 

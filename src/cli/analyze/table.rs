@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
+use super::html;
 use super::report::Report;
+use crate::cli::words::{evidence, lasted};
 
 /// Rejected lines that are told one by one; of more, the number is told.
 const REJECTED_SHOWN: usize = 10;
@@ -20,7 +22,8 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     }
     write_rejected(report, out)?;
     write_agents(report, out)?;
-    write_insights(report, out)
+    write_insights(report, out)?;
+    writeln!(out, "\n{}", html::verdict(report))
 }
 
 fn write_rejected(report: &Report, out: &mut impl Write) -> io::Result<()> {
@@ -74,16 +77,17 @@ fn write_insights(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if report.insights.is_empty() {
         return writeln!(out, "\nno insights");
     }
-    let header = ["insight", "severity", "agent", "since", "until", "evidence"];
-    let rows = report.insights.iter().map(|insight| {
-        let text = |name: &str| insight.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
-        let evidence = insight.get("evidence").and_then(Value::as_object);
-        let pairs = evidence.into_iter().flatten().map(|(key, value)| match value {
-            Value::String(word) => format!("{key}={word}"),
-            value => format!("{key}={value}"),
-        });
-        let pairs = pairs.collect::<Vec<_>>().join(" ");
-        vec![text("kind"), text("severity"), text("agent"), text("since"), text("until"), pairs]
+    let header = ["severity", "insight", "agent", "from", "lasted", "what was seen"];
+    let rows = report.drawn.insights.iter().map(|told| {
+        let lasted = told.until.map_or_else(|| "to the end".to_owned(), |until| lasted(until.since(told.since)));
+        vec![
+            told.severity.to_string(),
+            told.kind.to_string(),
+            told.agent.as_ref().map_or("-", |agent| agent.as_str()).to_owned(),
+            told.since.to_string(),
+            lasted,
+            evidence(told.kind.as_str(), &told.evidence),
+        ]
     });
     writeln!(out)?;
     write_table(&header, &rows.collect::<Vec<_>>(), out)

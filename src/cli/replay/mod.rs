@@ -3,16 +3,17 @@
 mod client;
 mod shift;
 
-use std::fs::File;
-use std::io::{self, BufReader, IsTerminal};
+use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Map, Value};
 
 pub use self::client::{Answer, Client, ClientError};
-use super::{Failure, runtime};
+use super::words::{grouped, lasted};
+use super::{Failure, runtime, source};
 use crate::clock;
 use crate::domain::Timestamp;
 use crate::ingest::recording::{Entry, Recording};
@@ -20,7 +21,7 @@ use crate::ingest::recording::{Entry, Recording};
 /// What can be given on the command line.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The recording: native observations or OTLP/JSON requests, one a line
+    /// The recording: native observations or OTLP/JSON requests, one a line, gzipped or not; - for the standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The daemon's URL
@@ -47,14 +48,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let client = Client::new(&args.url, args.token.clone()).map_err(Failure::usage)?;
     let unreadable = |error: io::Error| Failure::usage(format!("{} cannot be read: {error}", args.file.display()));
-    let file = File::open(&args.file).map_err(unreadable)?;
-    let bar = progress(file.metadata().map_or(0, |metadata| metadata.len()));
-    let recording = Recording::new(BufReader::new(bar.wrap_read(file)));
-    let summary = runtime()?.block_on(send(args, &client, recording)).map_err(Failure::run)?;
+    let (bar, began) = (source::bar(std::slice::from_ref(&args.file), "observations"), Instant::now());
+    let recording = Recording::new(source::open(&args.file, &bar, CHUNK).map_err(unreadable)?);
+    let sent = runtime()?.block_on(send(args, &client, recording, &bar));
     bar.finish_and_clear();
-    let Summary { sent, rejected, unreadable } = summary;
-    eprintln!("{sent} observations sent; {rejected} rejected by the daemon; {unreadable} lines not readable");
-    if sent == 0 { Err(Failure::usage("no line can be read as an observation")) } else { Ok(()) }
+    let summary = sent.map_err(Failure::run)?;
+    eprint!("{}", summary.told(began.elapsed()));
+    if summary.sent == 0 { Err(Failure::usage("no line can be read as an observation")) } else { Ok(()) }
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +62,41 @@ struct Summary {
     sent: u64,
     rejected: usize,
     unreadable: usize,
+    /// Why the daemon rejected observations, and how many for that.
+    reasons: BTreeMap<String, usize>,
+}
+
+impl Summary {
+    /// Reasons that are told one by one.
+    const REASONS: usize = 5;
+
+    /// How it went, in lines.
+    fn told(&self, took: Duration) -> String {
+        let Self { sent, rejected, unreadable, reasons } = self;
+        let rate = grouped((*sent as f64 / took.as_secs_f64().max(1e-3)) as u64);
+        let mut told = format!(
+            "{sent} observations sent; {rejected} rejected by the daemon; {unreadable} lines not readable; {} in all, \
+             {rate} a second\n",
+            lasted(took)
+        );
+        for (reason, count) in reasons.iter().take(Self::REASONS) {
+            told += &format!("  rejected {}: {reason}\n", grouped(*count as u64));
+        }
+        if let Some(more) = reasons.len().checked_sub(Self::REASONS).filter(|more| *more > 0) {
+            told += &format!("  and for {more} more reasons\n");
+        }
+        told
+    }
+
+    fn count(&mut self, answer: Answer) {
+        self.rejected += answer.rejected.len();
+        for rejected in answer.rejected {
+            // Each reason is the daemon's own text; they are few, unless it is a strange one.
+            if self.reasons.len() < 1000 || self.reasons.contains_key(&rejected.error) {
+                *self.reasons.entry(rejected.error).or_default() += 1;
+            }
+        }
+    }
 }
 
 /// Why sending ended early.
@@ -73,10 +108,17 @@ enum SendError {
     Read(#[from] io::Error),
 }
 
+/// Bytes that are read at a time: few, since reading waits for the recorded times, and the bar shows how far it has come.
+const CHUNK: usize = 1 << 12;
 /// Native observations in one request, at most.
 const BATCH: usize = 1000;
 
-async fn send<R: io::BufRead>(args: &Args, client: &Client, recording: Recording<R>) -> Result<Summary, SendError> {
+async fn send<R: io::BufRead>(
+    args: &Args,
+    client: &Client,
+    recording: Recording<R>,
+    bar: &ProgressBar,
+) -> Result<Summary, SendError> {
     let mut summary = Summary::default();
     let mut batch: Vec<u8> = Vec::new();
     let mut lines = 0;
@@ -93,6 +135,7 @@ async fn send<R: io::BufRead>(args: &Args, client: &Client, recording: Recording
         }
         tokio::time::sleep(wait).await;
         summary.sent += entry.accepted.len() as u64;
+        bar.set_message(grouped(summary.sent));
         match Line::read(&entry) {
             Some(Line::Native(observation)) => {
                 let observation = pace.native(observation, first.at);
@@ -117,7 +160,7 @@ async fn send<R: io::BufRead>(args: &Args, client: &Client, recording: Recording
 
 async fn post_lines(client: &Client, body: Vec<u8>, summary: &mut Summary) -> Result<(), ClientError> {
     let answer = client.post("/v1/observations", "application/x-ndjson", body).await?;
-    summary.rejected += answer.rejected.len();
+    summary.count(answer);
     Ok(())
 }
 
@@ -181,12 +224,20 @@ impl Pace {
     }
 }
 
-/// A bar on the standard error, when that is a terminal.
-fn progress(size: u64) -> ProgressBar {
-    let bar = ProgressBar::new(size);
-    if !io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_tells_what_was_rejected_and_why() {
+        let mut summary = Summary { sent: 1200, unreadable: 1, ..Summary::default() };
+        let rejected = |error: &str| client::Rejected { error: error.to_owned() };
+        summary.count(Answer {
+            accepted: 1,
+            rejected: vec![rejected("too old"), rejected("too old"), rejected("no kind")],
+        });
+        let told = summary.told(Duration::from_secs(3));
+        let first = "1200 observations sent; 3 rejected by the daemon; 1 lines not readable; 3 s in all, 400 a second";
+        assert_eq!(told.lines().collect::<Vec<_>>(), [first, "  rejected 1: no kind", "  rejected 2: too old"]);
     }
-    let template = "{wide_bar} {bytes}/{total_bytes} {eta}";
-    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -1,6 +1,7 @@
 //! `analyze` as its users have it: a process, files, exit codes.
 
 mod figures;
+mod html;
 mod lines;
 mod loops;
 
