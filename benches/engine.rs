@@ -1,4 +1,4 @@
-//! What the analysis costs: `cargo bench --bench engine [throughput|beat|analyzers|memory]`.
+//! What the analysis costs: `cargo bench --bench engine [throughput|beat|sparse|document|analyzers|memory]`.
 //!
 //! A plain program that prints tables: the figures are of interest together, and each takes a state that is dear to
 //! build. All on one core, with the public view made at every beat.
@@ -13,15 +13,12 @@ use consciousness_system::analyze::load::Load;
 use consciousness_system::analyze::progress::Progress;
 use consciousness_system::analyze::silence::Silence;
 use consciousness_system::analyze::stuck::{self, Stuck};
-use consciousness_system::analyze::vitals::{ClientFacts, Pulse, StoreFacts};
-use consciousness_system::domain::{
-    AgentId, CallKey, ClaimKey, Failure, Kind, Observation, ObservationKey, Probability, Role, SessionKey, Source,
-    Text, Timestamp, ToolName,
-};
-use consciousness_system::engine::{Config, Engine};
-use consciousness_system::sanitize::{PublicState, Sanitizer};
+use consciousness_system::domain::{ClaimKey, Observation, Probability};
+use consciousness_system::engine::{Config, Document, Engine};
+use consciousness_system::sanitize::Everything;
+use workload::{Daemon, INTERVAL, START, Workload, pulse};
 
-const INTERVAL: Duration = Duration::from_millis(100);
+mod workload;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
@@ -37,157 +34,19 @@ fn main() {
     // Under `cargo test --all-targets` it is enough to see that it runs.
     let measuring = std::env::args().any(|argument| argument == "--bench");
     let wanted = if measuring { wanted } else { vec!["beat".to_owned()] };
-    let all: [(&str, fn()); 4] =
-        [("throughput", throughput), ("beat", beat), ("analyzers", analyzers), ("memory", memory)];
+    let all: [(&str, fn()); 6] = [
+        ("throughput", throughput),
+        ("beat", beat),
+        ("sparse", sparse),
+        ("document", document),
+        ("analyzers", analyzers),
+        ("memory", memory),
+    ];
     for (name, bench) in all {
         if wanted.is_empty() || wanted.iter().any(|wish| wish == name) {
             bench();
             println!();
         }
-    }
-}
-
-/// A plausible run of work, endlessly: an agent thinks, acts, gets results, claims, is judged, reports.
-struct Workload {
-    random: u64,
-    agents: Vec<AgentId>,
-    tools: Vec<ToolName>,
-    serials: Vec<u64>,
-    sessions: u64,
-}
-
-impl Workload {
-    fn new(agents: usize, sessions: u64) -> Self {
-        Self {
-            random: 0x2545_f491_4f6c_dd1d,
-            agents: (0..agents).map(|i| AgentId::fitted(&format!("agent-{i}"))).collect(),
-            tools: ["search", "read_file", "write_file", "run_tests"].map(ToolName::fitted).to_vec(),
-            serials: vec![0; agents],
-            sessions,
-        }
-    }
-
-    fn next(&mut self) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random
-    }
-
-    fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// The next observation of an agent.
-    fn observe(&mut self, agent: usize, at: Timestamp) -> Observation {
-        let serial = self.serials[agent];
-        self.serials[agent] += 1;
-        let (round, step) = (serial / 10, serial % 10);
-        let call = Some(CallKey::from_u64(round * 2 + step / 3));
-        let kind = match step {
-            0 => Kind::Thought { text: Some(self.text(serial)) },
-            1 | 4 => {
-                let choice = (self.next() % 4) as usize;
-                let tool = self.tools[choice].clone();
-                Kind::Action { tool, arguments: Some(self.text(serial)), call }
-            }
-            2 | 5 => {
-                let ok = self.uniform() < 0.9;
-                let error = (!ok).then(|| Failure::new(if self.uniform() < 0.2 { "timeout" } else { "exit_1" }));
-                let duration_ms = Some((self.uniform() * 6.0).exp() * 10.0);
-                Kind::Result { call, tool: None, ok, error, text: Some(self.text(serial)), duration_ms }
-            }
-            3 => Kind::Message {
-                role: if round % 20 == 0 { Role::User } else { Role::Agent },
-                text: Some(self.text(serial)),
-            },
-            6 => {
-                let confidence =
-                    Probability::new((self.uniform() * 20.0).floor() / 20.0).unwrap_or_else(|| unreachable!());
-                Kind::Claim { claim: ClaimKey::from_u64(round), confidence, correct: None, task: None }
-            }
-            7 => Kind::Verdict { claim: ClaimKey::from_u64(round), correct: self.uniform() < said(round) },
-            8 => Kind::Progress { done: (round % 100) as f64, total: Some(100.0) },
-            _ => Kind::Usage {
-                input_tokens: 1000 + serial % 500,
-                output_tokens: 100,
-                cost: Some(0.01),
-                context_window: Some(128_000),
-            },
-        };
-        Observation {
-            agent: self.agents[agent].clone(),
-            session: SessionKey::from_u64((serial / 200) % self.sessions),
-            id: Some(ObservationKey::from_u64(self.next())),
-            at,
-            source: Source::Native,
-            kind,
-        }
-    }
-
-    fn text(&mut self, serial: u64) -> Text {
-        Text::new(&format!(
-            "step {serial} {:016x}: what was asked, what was found, and what follows from it for the next step",
-            self.next()
-        ))
-    }
-
-    /// Observations of agents in random order.
-    fn batch(&mut self, size: usize, at: Timestamp) -> Vec<Observation> {
-        let agents = self.agents.len() as u64;
-        (0..size)
-            .map(|_| {
-                let agent = (self.next() % agents) as usize;
-                self.observe(agent, at)
-            })
-            .collect()
-    }
-}
-
-/// How sure an agent says it is in a round, and how often it is right then.
-fn said(round: u64) -> f64 {
-    (round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as f64 % 100.0 / 100.0
-}
-
-fn pulse() -> Pulse {
-    Pulse {
-        interval: INTERVAL,
-        lateness: Duration::ZERO,
-        missed: 0,
-        analysis: Some(Duration::from_micros(200)),
-        backlog: 0,
-        store: StoreFacts::MEMORY_ONLY,
-        clients: ClientFacts::default(),
-    }
-}
-
-/// An engine with what a beat does besides: the public view.
-struct Daemon {
-    engine: Engine,
-    sanitizer: Sanitizer,
-    public: PublicState,
-    now: Timestamp,
-}
-
-impl Daemon {
-    fn new() -> Self {
-        let engine = Engine::new(Config::default(), 1);
-        let public = PublicState::new(Sanitizer::whole(&engine), 100_000);
-        Self { engine, sanitizer: Sanitizer::default(), public, now: Timestamp::from_nanos(1_750_000_000_000_000_000) }
-    }
-
-    /// One beat; the times that the engine and the view took.
-    fn beat(&mut self, observations: &[Observation]) -> [Duration; 3] {
-        self.now = self.now.plus(INTERVAL);
-        let start = cpu();
-        // In parts, as the heart does.
-        observations.chunks(8192).for_each(|part| self.engine.fold(self.now, part));
-        let folded = cpu();
-        let beat = self.engine.finish(self.now, &pulse());
-        let finished = cpu();
-        let shown = self.sanitizer.beat(&self.engine, &beat);
-        black_box(self.public.apply(shown));
-        [folded - start, finished - folded, cpu() - finished]
     }
 }
 
@@ -225,11 +84,15 @@ fn beat() {
         times.push(daemon.beat(&batch));
     }
     println!("one beat at 10,000 agents and 20,000 observations a second, microseconds");
-    println!("{:>8} {:>8} {:>8} {:>8}", "p50", "p95", "p99", "max");
-    let mut sums: Vec<f64> = times.iter().map(|parts| parts.iter().sum::<Duration>().as_secs_f64() * 1e6).collect();
-    sums.sort_by(f64::total_cmp);
-    let at = |q: f64| sums[((sums.len() - 1) as f64 * q) as usize];
-    println!("{:>8.0} {:>8.0} {:>8.0} {:>8.0}", at(0.5), at(0.95), at(0.99), at(1.0));
+    println!("{:>10} {:>8} {:>8} {:>8} {:>8}", "", "p50", "p95", "p99", "max");
+    // What `metacog_analysis_latency_ms` tells, and that with the public view.
+    for (name, parts) in [("analysis", 2), ("and shown", 3)] {
+        let sum = |times: &[Duration; 3]| times.iter().take(parts).sum::<Duration>().as_secs_f64() * 1e6;
+        let mut sums: Vec<f64> = times.iter().map(sum).collect();
+        sums.sort_by(f64::total_cmp);
+        let [p50, p95, p99, max] = [0.5, 0.95, 0.99, 1.0].map(|q| sums[((sums.len() - 1) as f64 * q) as usize]);
+        println!("{name:>10} {p50:>8.0} {p95:>8.0} {p99:>8.0} {max:>8.0}");
+    }
     let part = |i: usize| times.iter().map(|parts| parts[i]).sum::<Duration>().as_secs_f64() * 1e6 / times.len() as f64;
     println!(
         "mean: fold {:.0}, judge {:.0}, sanitize {:.0}; {} insights open",
@@ -240,11 +103,71 @@ fn beat() {
     );
 }
 
+/// A beat and its patch cost what changed, not what there is.
+fn sparse() {
+    println!("a beat in which 100 agents change, and its patch as JSON: microseconds, median of 100");
+    println!("{:>8} {:>8} {:>8} {:>8}", "agents", "analysis", "shown", "patch");
+    for agents in [1_000, 10_000, 100_000] {
+        let (mut daemon, mut work) = (Daemon::new(), Workload::new(agents, 1));
+        for part in 0..agents.div_ceil(1_000) {
+            let batch: Vec<_> =
+                (part * 1_000..(part + 1) * 1_000).map(|agent| work.observe(agent, daemon.now)).collect();
+            daemon.beat(&batch);
+        }
+        let mut times = Vec::new();
+        for beat in 0..100 {
+            let batch: Vec<_> = (0..100).map(|i| work.observe((beat * 7_919 + i * 31) % agents, daemon.now)).collect();
+            let base = daemon.public.position().beat;
+            let [fold, judge, show] = daemon.beat(&batch);
+            let start = cpu();
+            let patch = daemon.public.patch(base, &Everything).map(|patch| serde_json::to_vec(&patch));
+            black_box(patch.is_some());
+            times.push([fold + judge, show, cpu() - start]);
+        }
+        let median = |i: usize| {
+            let mut parts: Vec<f64> = times.iter().map(|parts| parts[i].as_secs_f64() * 1e6).collect();
+            parts.sort_by(f64::total_cmp);
+            parts[parts.len() / 2]
+        };
+        println!("{agents:>8} {:>8.0} {:>8.0} {:>8.0}", median(0), median(1), median(2));
+    }
+}
+
+/// What storing and restoring cost.
+fn document() {
+    println!("the stored document: MB, milliseconds");
+    println!("{:>8} {:>8} {:>8} {:>8} {:>8} {:>8}", "agents", "each", "MB", "write", "parse", "restore");
+    for (agents, each) in [(10_000, 10), (10_000, 100), (100_000, 10)] {
+        let (mut daemon, mut work) = (Daemon::new(), Workload::new(agents, 1));
+        for _ in 0..each {
+            let batch: Vec<_> = (0..agents).map(|agent| work.observe(agent, daemon.now)).collect();
+            daemon.engine.beat(daemon.now, &batch, &pulse());
+            daemon.now = daemon.now.plus(INTERVAL);
+        }
+        let start = cpu();
+        let json = Document::of(&daemon.engine).to_json();
+        let written = cpu();
+        let Ok(document) = Document::parse(&json) else { continue };
+        let parsed = cpu();
+        let engine = Engine::restore(Config::default(), document, 2);
+        let restored = cpu();
+        assert_eq!(engine.agents(), agents);
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        println!(
+            "{agents:>8} {each:>8} {:>8.1} {:>8.0} {:>8.0} {:>8.0}",
+            json.len() as f64 / 1e6,
+            ms(written - start),
+            ms(parsed - written),
+            ms(restored - parsed)
+        );
+    }
+}
+
 /// Times `observe` at several lengths of history: each figure is a mean over the last 1,000 or more.
 fn flat(name: &str, mut observe: impl FnMut(u64)) {
     print!("{name:>12}");
     let mut done = 0u64;
-    for history in [1_000u64, 10_000, 100_000, 1_000_000] {
+    for history in [1_000u64, 10_000, 100_000, 1_000_000, 10_000_000] {
         let timed = history / 2;
         while done < history - timed {
             observe(done);
@@ -263,8 +186,8 @@ fn flat(name: &str, mut observe: impl FnMut(u64)) {
 /// Cost of each analyzer by the length of the history.
 fn analyzers() {
     println!("one analyzer, nanoseconds an observation, by observations of one agent before");
-    println!("{:>12} {:>8} {:>8} {:>8} {:>8}", "", "1e3", "1e4", "1e5", "1e6");
-    let at = |i: u64| Timestamp::from_nanos(1_750_000_000_000_000_000).plus(Duration::from_millis(50 * i));
+    println!("{:>12} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "1e3", "1e4", "1e5", "1e6", "1e7");
+    let at = |i: u64| START.plus(Duration::from_millis(50 * i));
     // Many agents' worth of different observations, made beforehand and dealt out again and again.
     let mut work = Workload::new(1, 1);
     let recorded: Vec<Observation> = (0..65_536).map(|i| work.observe(0, at(i))).collect();

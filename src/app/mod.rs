@@ -1,5 +1,6 @@
 //! Floor 6: composition. Puts the rooms together, spawns all tasks, and ends them in order.
 
+mod access;
 mod company;
 mod heart;
 mod manager;
@@ -24,14 +25,15 @@ use tokio_util::task::TaskTracker;
 pub use reload::Reload;
 pub use signals::{Signals, Wish};
 
+use self::access::Access;
 use self::company::Company;
 use self::heart::{Beating, HeartPulse, Inlet, Order};
 use self::reload::Reloader;
-use crate::auth::{Authenticator, Keys, KeysError, ReplayGuard, Tickets};
+use crate::auth::{Keys, KeysError};
 use crate::config::{Config, Shutdown};
 use crate::engine::Engine;
 use crate::heartbeat::Lead;
-use crate::http::{self, Edge, Gate, Parts, Pulse as _, Readiness, Services, Way};
+use crate::http::{self, Edge, Parts, Pulse as _, Readiness, Services, Way};
 use crate::ingest::queue;
 use crate::store::Store;
 use crate::stream::Hub;
@@ -71,6 +73,7 @@ pub struct App {
     edge: Arc<Edge>,
     services: Arc<Services>,
     readiness: Arc<Readiness>,
+    access: Access,
     hub: Arc<Hub>,
     beats: mpsc::Receiver<heart::FromHeart>,
     beating: Beating,
@@ -97,15 +100,8 @@ impl App {
             tracing::warn!("no redis.url is configured: nothing outlives the process");
         }
 
-        let authenticator = Arc::new(Authenticator::new(&config.auth, keys));
-        let guard = Arc::new(ReplayGuard::new(config.auth.replay_capacity, config.auth.leeway));
-        let gate = Gate {
-            authenticator: Arc::clone(&authenticator),
-            guard: Arc::clone(&guard),
-            tickets: Tickets::new(Arc::clone(&authenticator), guard)?,
-            allowed_origins: config.auth.allowed_origins.clone(),
-            metrics: metrics.clone(),
-        };
+        let (gate, pool, access) = Access::build(&config, keys, &metrics)?;
+        let authenticator = Arc::clone(&gate.authenticator);
         let per_address = config.limits.connections_per_address;
         let edge = Arc::new(Edge::load(config.server.clone(), per_address, metrics.clone())?);
         let (outbox, beats) = mpsc::channel(relay::BEATS_AHEAD);
@@ -138,6 +134,7 @@ impl App {
             interval: config.heart.interval,
             hub: Arc::clone(&hub),
             gate: Arc::new(gate),
+            pool,
             way,
             pulse: Arc::clone(&pulse) as Arc<dyn http::Pulse>,
             readiness: Arc::clone(&readiness),
@@ -155,6 +152,7 @@ impl App {
             edge,
             services,
             readiness,
+            access,
             hub,
             beats,
             beating,
@@ -184,6 +182,7 @@ impl App {
             listener,
             edge,
             services,
+            access,
             hub,
             beats,
             beating,
@@ -197,6 +196,8 @@ impl App {
         } = self;
         tracing::info!(address = %listener.local_addr()?, "listening");
         let registry = Arc::clone(&services.streams().registry);
+        let last_steps = shutdown.grace / 5;
+        let access = access.start(&registry, last_steps).await;
         let fan_out: Vec<_> = services.streams().fanout.loops(&hub).collect();
         let (heart_ended, mut ended) = oneshot::channel();
         thread::Builder::new().name("heart".into()).spawn(move || {
@@ -207,7 +208,6 @@ impl App {
 
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let last_steps = shutdown.grace / 5;
         let (retiring, settling) = (CancellationToken::new(), CancellationToken::new());
         let mut spool = None;
         let (retired, settled, shown) = match company {
@@ -265,6 +265,7 @@ impl App {
             // The heart goes on while requests are answered, and stops when there is nobody left to fold for.
             connections.close();
             let _ = tokio::time::timeout(last_steps, connections.wait()).await;
+            access.end();
             settling.cancel();
             if let Some(spool) = spool {
                 spool.close();
@@ -277,6 +278,7 @@ impl App {
             // It ends the hub's task, too: nobody is left to send beats.
             let stopped = ended.await.is_ok();
             let _ = shown.await;
+            access.ended().await;
             stopped
         };
         tokio::select! {

@@ -1,7 +1,7 @@
 //! Series that exist from the start.
 
 use super::reload;
-use crate::auth::Refusal;
+use crate::auth::{Refusal, audit};
 use crate::domain::{InsightKind, KindName, Severity, Source};
 use crate::http;
 use crate::ingest::RejectReason;
@@ -25,6 +25,9 @@ pub(super) fn declare(metrics: &Metrics) {
     }
     for refusal in Refusal::ALL {
         metrics.auth_failures_total.with_label_values(&[refusal.reason()]);
+    }
+    for outcome in audit::OUTCOMES {
+        metrics.audit_rows_total.with_label_values(&[outcome]);
     }
     for (part, outcome) in reload::PARTS.iter().flat_map(|part| reload::OUTCOMES.iter().map(move |o| (part, o))) {
         metrics.reloads_total.with_label_values(&[part, outcome]);

@@ -25,6 +25,8 @@ pub struct Identity {
     pub jti: Option<Arc<str>>,
     /// When the token expires. May lie as far back as clocks may be apart (`auth.leeway`).
     pub expires: Timestamp,
+    /// When the token was issued, where it says so (`iat`).
+    pub issued: Option<Timestamp>,
     /// The key that signed it.
     pub kid: Arc<str>,
 }
@@ -51,10 +53,11 @@ impl Identity {
 /// Without the `sub` and `jti`, which name people and tokens: logs that should show them say so.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { subject: _, scopes, jti: _, expires, kid } = self;
+        let Self { subject: _, scopes, jti: _, expires, issued, kid } = self;
         f.debug_struct("Identity")
             .field("scopes", scopes)
             .field("expires", expires)
+            .field("issued", issued)
             .field("kid", kid)
             .finish_non_exhaustive()
     }

@@ -37,7 +37,7 @@ impl Rules {
     pub(super) fn check(&self, claims: &[u8], kid: &str, now: Timestamp) -> Result<Identity, Refusal> {
         let names = ["sub", "scope", "jti", "exp", "nbf", "iat", "aud", "iss"];
         let [sub, scope, jti, exp, nbf, iat, aud, iss] = object::read(claims, names)?;
-        let expires = self.check_times(exp.as_ref(), nbf.as_ref(), iat.as_ref(), now)?;
+        let (expires, issued) = self.check_times(exp.as_ref(), nbf.as_ref(), iat.as_ref(), now)?;
         if !self.audience.is_empty() && !names_one_of(aud.as_ref(), &self.audience) {
             return Err(Refusal::WrongAudience);
         }
@@ -52,17 +52,17 @@ impl Rules {
             Some(Value::String(jti)) if is_name(jti) => Some(jti.as_str().into()),
             Some(_) => return Err(Refusal::BadTokenId),
         };
-        Ok(Identity { subject: subject.into(), scopes: scopes(scope.as_ref())?, jti, expires, kid: kid.into() })
+        Ok(Identity { subject: subject.into(), scopes: scopes(scope.as_ref())?, jti, expires, issued, kid: kid.into() })
     }
 
-    /// When the token expires, if `now` is within its time.
+    /// When the token expires and was issued, if `now` is within its time.
     fn check_times(
         &self,
         exp: Option<&Value>,
         nbf: Option<&Value>,
         iat: Option<&Value>,
         now: Timestamp,
-    ) -> Result<Timestamp, Refusal> {
+    ) -> Result<(Timestamp, Option<Timestamp>), Refusal> {
         let expires = numeric_date(exp.ok_or(Refusal::MissingExpiry)?)?;
         let not_before = nbf.map(numeric_date).transpose()?;
         let issued = iat.map(numeric_date).transpose()?;
@@ -79,7 +79,7 @@ impl Rules {
         if expires.since(issued.map_or(now, |issued| issued.min(now))) > self.max_lifetime {
             return Err(Refusal::LifetimeTooLong);
         }
-        Ok(expires)
+        Ok((expires, issued))
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! A client shows a token ([`credentials`]); the [`Authenticator`] checks its signature with one of the configured
 //! [`Keys`] and its claims against the time that is handed in, and names an [`Identity`] or a [`Refusal`]. The
-//! [`ReplayGuard`] lets a token open one stream; [`Tickets`] reopen it. No refusal quotes anything of a token.
+//! [`ReplayGuard`] lets a token open one stream; [`Tickets`] reopen it; [`Revocations`] end what was granted before its
+//! time; the trail of all that is in [`audit`]. No refusal quotes anything of a token.
 
 mod algorithm;
+pub mod audit;
 mod authenticator;
 mod claims;
 mod config;
@@ -18,6 +20,7 @@ mod object;
 pub mod origin;
 mod refusal;
 mod replay;
+pub mod revocation;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -31,5 +34,6 @@ pub use keys::{Keys, KeysError};
 pub use mint::{Claims, MintError, mint};
 pub use refusal::Refusal;
 pub use replay::ReplayGuard;
+pub use revocation::{Revocations, Watch};
 pub use scope::{Scope, Scopes};
-pub use ticket::Tickets;
+pub use ticket::{TicketId, Tickets};

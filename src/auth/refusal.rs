@@ -62,6 +62,10 @@ pub enum Refusal {
     Replayed,
     /// The replay guard is full of tokens that are still valid.
     GuardFull,
+    /// Redis is away, and no stream is opened while it is.
+    GuardAway,
+    /// The token, its `sub`, or all tokens of its time were revoked.
+    Revoked,
     /// Not a ticket of ours.
     BadTicket,
     /// The token does not allow this.
@@ -78,7 +82,7 @@ const INVALID_TOKEN: Option<&str> = Some("invalid_token");
 
 impl Refusal {
     /// All of them, in the order of declaration.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Missing,
         Self::BadCredentials,
         Self::SeveralCredentials,
@@ -107,6 +111,8 @@ impl Refusal {
         Self::MissingTokenId,
         Self::Replayed,
         Self::GuardFull,
+        Self::GuardAway,
+        Self::Revoked,
         Self::BadTicket,
         Self::InsufficientScope(Scope::Stream),
         Self::ForeignOrigin,
@@ -122,7 +128,7 @@ impl Refusal {
         self.row().1
     }
 
-    /// 400, 401 or 403; 503 when the replay guard is full.
+    /// 400, 401 or 403; 503 when the replay guard is full, or is needed and away.
     pub fn status(self) -> StatusCode {
         StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::UNAUTHORIZED)
     }
@@ -205,6 +211,10 @@ impl Refusal {
             Self::MissingTokenId => (401, INVALID_TOKEN, "missing_token_id", "a stream needs a token with a jti"),
             Self::Replayed => (401, INVALID_TOKEN, "replayed", "this was used before, and is good for one stream only"),
             Self::GuardFull => (503, None, "guard_full", "too many tokens are in use; try again later"),
+            Self::GuardAway => {
+                (503, None, "guard_away", "whether this was used before cannot be looked up now; try again later")
+            }
+            Self::Revoked => (401, INVALID_TOKEN, "revoked", "the token was revoked"),
             Self::BadTicket => {
                 (401, INVALID_TOKEN, "bad_ticket", "the resume ticket is not valid; connect with a token")
             }

@@ -32,6 +32,9 @@ struct Content {
     kid: Arc<str>,
     /// Nanoseconds since 1970.
     expires: Timestamp,
+    /// When the token was issued, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    issued: Option<Timestamp>,
 }
 
 impl Tickets {
@@ -58,6 +61,7 @@ impl Tickets {
             jti: identity.jti.clone(),
             kid: identity.kid.clone(),
             expires: identity.expires,
+            issued: identity.issued,
         };
         let json = serde_json::to_vec(&content).unwrap_or_default();
         let payload = URL_SAFE_NO_PAD.encode(json);
@@ -66,13 +70,12 @@ impl Tickets {
         key.sign(payload.as_bytes()).map(|signature| format!("{payload}.{signature}")).unwrap_or_default()
     }
 
-    /// Whom a ticket was issued to; it is used up by that. The key of its token must still be in force. Revocation is
-    /// for the caller to look at, as with a token.
+    /// Whom a ticket was issued to, if its time is not over and the key of its token is still in force. It is as yet good
+    /// for a stream only after [`Self::redeem`]; revocation is for the caller to look at, as with a token.
     ///
     /// # Errors
-    /// [`Refusal::BadTicket`], [`Refusal::UnknownKey`], [`Refusal::Expired`], [`Refusal::Replayed`],
-    /// [`Refusal::GuardFull`].
-    pub fn redeem(&self, ticket: &str, now: Timestamp) -> Result<Identity, Refusal> {
+    /// [`Refusal::BadTicket`], [`Refusal::UnknownKey`], [`Refusal::Expired`].
+    pub fn check(&self, ticket: &str, now: Timestamp) -> Result<(Identity, TicketId), Refusal> {
         if ticket.len() > MAX_TOKEN {
             return Err(Refusal::BadTicket);
         }
@@ -83,15 +86,27 @@ impl Tickets {
             return Err(Refusal::BadTicket);
         }
         let json = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Refusal::BadTicket)?;
-        let content: Content = serde_json::from_slice(&json).map_err(|_| Refusal::BadTicket)?;
-        if keys.get(&content.kid).is_none() {
+        let Content { id, sub, scope, jti, kid, expires, issued } =
+            serde_json::from_slice(&json).map_err(|_| Refusal::BadTicket)?;
+        if keys.get(&kid).is_none() {
             return Err(Refusal::UnknownKey);
         }
-        if now >= content.expires {
+        if now >= expires {
             return Err(Refusal::Expired);
         }
-        self.guard.consume_once(Sort::Ticket, &content.id, content.expires, now)?;
-        let scopes = Scopes::from_words(content.scope.split(' '));
-        Ok(Identity { subject: content.sub, scopes, jti: content.jti, expires: content.expires, kid: content.kid })
+        let scopes = Scopes::from_words(scope.split(' '));
+        Ok((Identity { subject: sub, scopes, jti, expires, issued, kid }, TicketId(id)))
+    }
+
+    /// Uses a ticket up, on all pods.
+    ///
+    /// # Errors
+    /// [`Refusal::Replayed`], [`Refusal::GuardFull`], [`Refusal::GuardAway`]; [`Refusal::Expired`].
+    pub async fn redeem(&self, id: &TicketId, identity: &Identity, now: Timestamp) -> Result<(), Refusal> {
+        self.guard.consume(Sort::Ticket, &id.0, identity.expires, now).await
     }
 }
+
+/// What a ticket is called, to be used up once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketId(String);

@@ -1,6 +1,7 @@
 //! Floor 6: the commands.
 
 pub mod analyze;
+pub mod audit;
 pub mod check_config;
 pub mod demo;
 pub mod manual;
@@ -8,11 +9,13 @@ pub mod probe;
 pub mod reflect;
 pub mod replay;
 pub mod restore;
+pub mod revoke;
 pub mod serve;
 mod source;
 pub mod streams;
 pub mod token;
 pub mod watch;
+pub mod when;
 mod words;
 
 use std::fmt;
@@ -52,6 +55,10 @@ enum Command {
     Watch(watch::Args),
     /// Look through the stored states, and put one back
     Restore(restore::Args),
+    /// Revoke tokens, list what is revoked, or undo it
+    Revoke(revoke::Args),
+    /// Tell from the audit trail who held which scope, and used it
+    Audit(audit::Args),
     /// List the open streams of a running daemon, or close one
     Streams(streams::Args),
     /// Print the effective configuration, or what is wrong with it
@@ -118,6 +125,8 @@ pub fn run() -> Result<(), Failure> {
         Command::Replay(args) => replay::run(&args),
         Command::Watch(args) => watch::run(&args, &env, &mut out),
         Command::Restore(args) => restore::run(&args, env, &mut out, clock::now()),
+        Command::Revoke(args) => revoke::run(&args, env, &mut out, clock::now()),
+        Command::Audit(args) => audit::run(&args, env, &mut out, clock::now()),
         Command::Streams(args) => streams::run(&args, &mut out),
         Command::CheckConfig(args) => {
             let toml = check_config::run(&args, env).map_err(Failure::usage)?;

@@ -32,6 +32,8 @@ pub struct Config {
     pub heart: heartbeat::Config,
     /// Who may do what.
     pub auth: auth::Config,
+    /// The trail of who did what.
+    pub audit: auth::audit::Config,
     /// How agents are analysed.
     pub analysis: engine::Config,
     /// Where the state outlives the process.
@@ -86,6 +88,7 @@ impl Config {
         self.server.check(&mut problems);
         self.heart.check(&mut problems);
         self.auth.check(&mut problems);
+        self.audit.check(&mut problems);
         analysis::check(&self.analysis, &mut problems);
         self.redis.check(&mut problems);
         self.cluster.check(&mut problems);

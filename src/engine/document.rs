@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -64,16 +64,16 @@ impl Document {
     /// # Errors
     /// See [`DocumentError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
-        #[derive(Deserialize)]
-        struct Head {
-            schema: u64,
-        }
         let malformed =
             |error: serde_json::Error| DocumentError::Malformed { line: error.line(), column: error.column() };
-        match serde_json::from_slice::<Head>(bytes).map_err(malformed)?.schema {
-            SCHEMA => {}
-            found if found > SCHEMA => return Err(DocumentError::Newer { found }),
-            found => return Err(DocumentError::Unknown { found }),
+        let mut schema = None;
+        let read = serde_json::Deserializer::from_slice(bytes).deserialize_map(Head(&mut schema));
+        match (schema, read) {
+            (Some(SCHEMA), _) => {}
+            (Some(found), _) if found > SCHEMA => return Err(DocumentError::Newer { found }),
+            (Some(found), _) => return Err(DocumentError::Unknown { found }),
+            (None, Err(error)) => return Err(malformed(error)),
+            (None, Ok(())) => return Err(DocumentError::Malformed { line: 1, column: 1 }),
         }
         let Stored { meta, agents: Agents(agents) } = serde_json::from_slice(bytes).map_err(malformed)?;
         Ok(Self { meta, agents })
@@ -99,6 +99,28 @@ struct AgentMap<'a>(&'a [(AgentId, Arc<AgentState>)]);
 impl Serialize for AgentMap<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(agent, state)| (agent, state)))
+    }
+}
+
+/// Reads the schema and nothing behind it: the rest may be of a form that is not known, and is large.
+struct Head<'a>(&'a mut Option<u64>);
+
+impl<'de> Visitor<'de> for Head<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object with a schema")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "schema" {
+                *self.0 = Some(map.next_value()?);
+                return Ok(());
+            }
+            let _: IgnoredAny = map.next_value()?;
+        }
+        Err(A::Error::missing_field("schema"))
     }
 }
 

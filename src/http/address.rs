@@ -27,7 +27,12 @@ pub struct ClientAddress(pub IpAddr);
 impl ClientAddress {
     /// The address of a request; `0.0.0.0` for one that came over no listener.
     pub fn of<B>(request: &axum::http::Request<B>) -> Self {
-        request.extensions().get().copied().unwrap_or(Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+        Self::among(request.extensions())
+    }
+
+    /// The same, where the request was taken apart.
+    pub(super) fn among(extensions: &axum::http::Extensions) -> Self {
+        extensions.get().copied().unwrap_or(Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
     }
 }
 

@@ -117,8 +117,10 @@ impl Edge {
             Ok(spot) => spot,
             Err(refusal) => {
                 // Its buffer is empty: what does not go out at once is not worth waiting for. With TLS it would not be
-                // understood.
+                // understood. What came is taken first: a socket that is dropped with unread input may take back what it
+                // has sent.
                 if self.tls.load().is_none() {
+                    let _ = tcp.try_read(&mut [0; 2_048]);
                     let _ = tcp.try_write(refusal.answer());
                 }
                 return Err(refusal);

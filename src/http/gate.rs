@@ -1,19 +1,25 @@
 //! Who is let in: the rooms of `auth` put together.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Uri};
+use axum::extract::Request;
+use axum::http::{HeaderMap, Uri, request};
 
+use super::address::ClientAddress;
 use super::intake::Intake;
 use super::problem::Problem;
 use super::services::Clock;
+use crate::auth::audit::{Act, Audit, Row};
 use crate::auth::credentials::{self, Credential};
-use crate::auth::{Authenticator, Identity, Refusal, ReplayGuard, Scope, Scopes, Tickets, origin};
+use crate::auth::{
+    Authenticator, Identity, Refusal, ReplayGuard, Revocations, Scope, Scopes, TicketId, Tickets, origin,
+};
 use crate::domain::Timestamp;
-use crate::stream::{Backend, Holder, Refreshing, Renewal, Session};
+use crate::stream::{Backend, Close, Holder, Refreshing, Renewal, Session};
 use crate::telemetry::Metrics;
 
-/// Checks who comes, and counts who is refused.
+/// Checks who comes, counts who is refused, and tells the audit trail of all.
 #[derive(Debug)]
 pub struct Gate {
     /// Checks tokens.
@@ -22,67 +28,143 @@ pub struct Gate {
     pub guard: Arc<ReplayGuard>,
     /// Reopens streams.
     pub tickets: Tickets,
+    /// What is refused although it is signed.
+    pub revocations: Revocations,
+    /// Where all that is told.
+    pub audit: Audit,
     /// Web pages that may connect beside the daemon's own: `auth.allowed_origins`.
     pub allowed_origins: Vec<String>,
     /// Where refusals are counted.
     pub metrics: Metrics,
 }
 
+/// Of a request, what the gate looks at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    headers: &'a HeaderMap,
+    uri: &'a Uri,
+    from: IpAddr,
+}
+
+impl<'a> From<&'a Request> for Asked<'a> {
+    fn from(request: &'a Request) -> Self {
+        Self { headers: request.headers(), uri: request.uri(), from: ClientAddress::of(request).0 }
+    }
+}
+
+impl<'a> From<&'a request::Parts> for Asked<'a> {
+    fn from(parts: &'a request::Parts) -> Self {
+        Self { headers: &parts.headers, uri: &parts.uri, from: ClientAddress::among(&parts.extensions).0 }
+    }
+}
+
+/// Who wants a stream, and with what.
+pub(super) struct Visitor {
+    pub identity: Identity,
+    pub from: IpAddr,
+    pass: Pass,
+}
+
+/// What is used up when a stream opens.
+enum Pass {
+    Token,
+    Ticket(TicketId),
+}
+
+impl Visitor {
+    /// The beginning of a row of the audit trail.
+    fn row(&self, now: Timestamp) -> Row {
+        let act = match self.pass {
+            Pass::Token => Act::Open,
+            Pass::Ticket(_) => Act::Resume,
+        };
+        Row::new(act, now).from(self.from).by(&self.identity).with(Some(Scope::Stream))
+    }
+}
+
 impl Gate {
     /// Who sends a request, if the token has one of these scopes.
-    pub(super) fn identify(
+    pub(super) fn identify<'a>(
         &self,
-        headers: &HeaderMap,
-        uri: &Uri,
+        asked: impl Into<Asked<'a>>,
+        act: Act,
         one_of: &[Scope],
         now: Timestamp,
     ) -> Result<Identity, Problem> {
-        let token = credentials::token(headers, uri.query());
-        let identity = token.and_then(|token| self.authenticator.authenticate(token, now));
-        let allowed = identity.and_then(|identity| identity.require(one_of).map(|()| identity));
-        allowed.map_err(|refusal| self.refused(refusal))
-    }
-
-    /// Who wants a stream. Looks at everything but whether the token opened one before; see [`Self::admit`].
-    pub(super) fn visitor<'a>(
-        &self,
-        headers: &'a HeaderMap,
-        uri: &Uri,
-        now: Timestamp,
-    ) -> Result<Visitor<'a>, Problem> {
-        let check = || {
-            let visitor = match credentials::from_headers(headers, uri.query())? {
-                Credential::Ticket(ticket) => Visitor::Ticket(ticket),
-                Credential::Token(token) => {
-                    let identity = self.authenticator.authenticate(token, now)?;
-                    identity.require(&[Scope::Stream])?;
-                    Visitor::Token(identity)
-                }
-            };
-            origin::check(headers, &self.allowed_origins)?;
-            Ok(visitor)
+        let asked = asked.into();
+        let row = Row::new(act, now).from(asked.from);
+        let token = credentials::token(asked.headers, asked.uri.query());
+        let identity = match token.and_then(|token| self.authenticator.authenticate(token, now)) {
+            Ok(identity) => identity,
+            Err(refusal) => return Err(self.refused(row, refusal)),
         };
-        check().map_err(|refusal| self.refused(refusal))
+        let row = row.by(&identity).with(one_of.iter().copied().find(|&scope| identity.allows(scope)));
+        if let Err(refusal) = self.stands(&identity, one_of) {
+            return Err(self.refused(row, refusal));
+        }
+        self.audit.count(row);
+        Ok(identity)
     }
 
-    /// Uses up what the visitor showed. The identity is as yet good for a stream only after [`Self::admit`].
-    pub(super) fn redeem(&self, visitor: Visitor<'_>, now: Timestamp) -> Result<(Identity, Admission), Problem> {
-        match visitor {
-            Visitor::Token(identity) => Ok((identity, Admission::Pending)),
-            Visitor::Ticket(ticket) => {
-                let redeemed = self.tickets.redeem(ticket, now);
-                let allowed = redeemed.and_then(|identity| identity.require(&[Scope::Stream]).map(|()| identity));
-                allowed.map(|identity| (identity, Admission::Done)).map_err(|refusal| self.refused(refusal))
+    /// Who wants a stream. Looks at everything but whether what was shown was used before; see [`Self::admit`].
+    pub(super) fn visitor(&self, asked: Asked<'_>, now: Timestamp) -> Result<Visitor, Problem> {
+        let Asked { headers, uri, from } = asked;
+        let shown = || match credentials::from_headers(headers, uri.query())? {
+            Credential::Ticket(ticket) => {
+                let (identity, id) = self.tickets.check(ticket, now)?;
+                Ok(Visitor { identity, from, pass: Pass::Ticket(id) })
             }
-        }
+            Credential::Token(token) => {
+                let identity = self.authenticator.authenticate(token, now)?;
+                Ok(Visitor { identity, from, pass: Pass::Token })
+            }
+        };
+        let visitor = shown().map_err(|refusal| self.refused(Row::new(Act::Open, now).from(from), refusal))?;
+        let stands = self.stands(&visitor.identity, &[Scope::Stream]);
+        let stands = stands.and_then(|()| origin::check(headers, &self.allowed_origins));
+        stands.map_err(|refusal| self.refused(visitor.row(now), refusal))?;
+        Ok(visitor)
     }
 
-    /// Lets a token open its one stream.
-    pub(super) fn admit(&self, identity: &Identity, admission: Admission, now: Timestamp) -> Result<(), Problem> {
-        match admission {
-            Admission::Done => Ok(()),
-            Admission::Pending => self.guard.admit(identity, now).map_err(|refusal| self.refused(refusal)),
+    /// Uses up what the visitor showed. Their stream has its place by now: what is revoked from now on reaches it there.
+    pub(super) async fn admit(&self, visitor: &Visitor, now: Timestamp) -> Result<(), Problem> {
+        let Visitor { identity, pass, .. } = visitor;
+        let admitted = match self.stands(identity, &[Scope::Stream]) {
+            Ok(()) => match pass {
+                Pass::Token => self.guard.admit(identity, now).await,
+                Pass::Ticket(id) => self.tickets.redeem(id, identity, now).await,
+            },
+            refused => refused,
+        };
+        admitted.map_err(|refusal| self.refused(visitor.row(now), refusal))?;
+        self.audit.tell(visitor.row(now));
+        Ok(())
+    }
+
+    /// Takes note of a visitor for whom there is no place.
+    pub(super) fn turned_away(&self, visitor: &Visitor, why: &'static str, now: Timestamp) {
+        self.audit.count(visitor.row(now).ended(why));
+    }
+
+    /// Takes note of a stream that ended.
+    pub(super) fn left(&self, visitor: &Visitor, close: Option<Close>, now: Timestamp) {
+        let row = Row::new(Act::Close, now).from(visitor.from).by(&visitor.identity);
+        self.audit.tell(Row { code: close.map(Close::code), ..row });
+    }
+
+    /// Takes note of a stream that an administrator cut off.
+    pub(super) fn cut(&self, asked: Asked<'_>, by: &Identity, holder: &Holder, now: Timestamp) {
+        let row = Row::new(Act::Cut, now).from(asked.from);
+        let (sub, jti) = (Some(Arc::clone(&holder.subject)), Some(Arc::clone(&holder.token)));
+        self.audit.tell(Row { sub, jti, by: Some(Arc::clone(&by.subject)), ..row });
+    }
+
+    /// Whether somebody whose token is good is let in.
+    fn stands(&self, identity: &Identity, one_of: &[Scope]) -> Result<(), Refusal> {
+        if self.revocations.cover(identity) {
+            return Err(Refusal::Revoked);
         }
+        identity.require(one_of)
     }
 
     /// The rights of a stream of this identity.
@@ -97,55 +179,47 @@ impl Gate {
         }
     }
 
-    fn refused(&self, refusal: Refusal) -> Problem {
-        self.count(refusal);
+    fn refused(&self, row: Row, refusal: Refusal) -> Problem {
+        self.count(row, refusal);
         refusal.into()
     }
 
-    fn count(&self, refusal: Refusal) {
+    fn count(&self, row: Row, refusal: Refusal) {
+        self.audit.count(row.ended(refusal.reason()));
         self.metrics.auth_failures_total.with_label_values(&[refusal.reason()]).inc();
         if matches!(refusal, Refusal::InsufficientScope(_)) {
             self.metrics.ws_scope_reject_total.inc();
         }
     }
 
-    fn renew(&self, scopes: &str, subject: &str, token: &str, now: Timestamp) -> Result<Renewal, &'static str> {
-        let refused = |refusal: Refusal| {
-            self.count(refusal);
+    fn renew(&self, scopes: &str, holder: &Holder, token: &str, now: Timestamp) -> Result<Renewal, &'static str> {
+        let row = Row::new(Act::Refresh, now).from(holder.address);
+        let refused = |row: &Row, refusal: Refusal| {
+            self.count(row.clone(), refusal);
             refusal.detail()
         };
-        let identity = self.authenticator.authenticate(token, now).map_err(refused)?;
-        identity.require(&[Scope::Stream]).map_err(refused)?;
-        let jti = identity.jti.clone().ok_or(Refusal::MissingTokenId).map_err(refused)?;
-        if *identity.subject != *subject {
+        let identity = self.authenticator.authenticate(token, now).map_err(|refusal| refused(&row, refusal))?;
+        let row = row.by(&identity).with(Some(Scope::Stream));
+        self.stands(&identity, &[Scope::Stream]).map_err(|refusal| refused(&row, refusal))?;
+        let jti = identity.jti.clone().ok_or_else(|| refused(&row, Refusal::MissingTokenId))?;
+        if identity.subject != holder.subject {
+            self.audit.count(row.ended("another_sub"));
             return Err("the token is of another sub");
         }
         if !identity.scopes.is_subset(Scopes::from_words(scopes.split(' '))) {
+            self.audit.count(row.ended("wider_scope"));
             return Err("the token has a scope that the stream does not have; open another one");
         }
+        self.audit.tell(row);
         Ok(Renewal {
             token: jti,
+            issued: identity.issued,
             expires: identity.expires,
             scopes: identity.scopes.to_string().into(),
             may_observe: identity.allows(Scope::Observe),
             resume: self.tickets.issue(&identity, now),
         })
     }
-}
-
-/// Who wants a stream, and with what.
-pub(super) enum Visitor<'a> {
-    /// With a token that is good, unless it was used.
-    Token(Identity),
-    /// With a ticket, not looked at yet.
-    Ticket(&'a str),
-}
-
-/// Whether a token has still to be checked for replay.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Admission {
-    Pending,
-    Done,
 }
 
 /// The rest of the house, as streams see it.
@@ -157,7 +231,7 @@ pub(super) struct StreamBackend {
 
 impl Backend for StreamBackend {
     fn refresh(&self, session: &Session, holder: &Holder, token: String) -> Refreshing {
-        let renewal = self.gate.renew(&session.scopes, &holder.subject, &token, self.now());
+        let renewal = self.gate.renew(&session.scopes, holder, &token, self.now());
         Box::pin(std::future::ready(renewal))
     }
 

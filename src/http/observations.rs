@@ -14,6 +14,7 @@ use super::body;
 use super::problem::Problem;
 use super::services::Services;
 use crate::auth::Scope;
+use crate::auth::audit::Act;
 use crate::domain::{Source, Timestamp};
 use crate::ingest::{Batch, Error, Limits, native, otlp};
 
@@ -85,7 +86,7 @@ async fn otlp(
 /// Lets in who may send observations, before anything of the body is read.
 fn admit(services: &Services, parts: &request::Parts) -> Result<Timestamp, Problem> {
     let now = services.now();
-    services.gate.identify(&parts.headers, &parts.uri, &[Scope::Observe], now)?;
+    services.gate.identify(parts, Act::Ingest, &[Scope::Observe], now)?;
     Ok(now)
 }
 

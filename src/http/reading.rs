@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::problem::{Problem, allow};
 use super::services::Services;
 use crate::auth::Scope;
+use crate::auth::audit::Act;
 use crate::domain::AgentId;
 use crate::telemetry::Format;
 
@@ -21,7 +22,7 @@ use crate::telemetry::Format;
 /// The entity tag is weak and tells of the last beat at which more than the clock changed: a client that has that state
 /// gets a 304 although `beat` and `ts_ns` have moved on since.
 pub(super) async fn state(State(services): State<Arc<Services>>, request: Request) -> Result<Response, Problem> {
-    services.gate.identify(request.headers(), request.uri(), &[Scope::Stream], services.now())?;
+    services.gate.identify(&request, Act::State, &[Scope::Stream], services.now())?;
     let hub = &services.streams.hub;
     let document = hub.document().ok_or_else(|| Problem::unavailable("there was no beat yet"))?;
     let etag = HeaderValue::try_from(&document.etag).map_err(|_| Problem::internal())?;
@@ -55,7 +56,7 @@ pub(super) async fn agent(
     if !matches!(request.method().as_str(), "GET" | "HEAD") {
         return Err(allow("GET,HEAD"));
     }
-    services.gate.identify(request.headers(), request.uri(), scopes, services.now())?;
+    services.gate.identify(&request, Act::Advice, scopes, services.now())?;
     let unknown = || Problem::new(StatusCode::NOT_FOUND, "unknown-agent", "no agent of this name is known");
     let agent = AgentId::new(agent).map_err(|_| unknown())?;
     let hub = &services.streams.hub;
@@ -71,7 +72,7 @@ pub(super) async fn agent(
 
 /// `GET /metrics`.
 pub(super) async fn metrics(State(services): State<Arc<Services>>, request: Request) -> Result<Response, Problem> {
-    services.gate.identify(request.headers(), request.uri(), &[Scope::MetricsRead], services.now())?;
+    services.gate.identify(&request, Act::Scrape, &[Scope::MetricsRead], services.now())?;
     let metrics = &services.metrics;
     metrics.heartbeat_skew_ms.set(services.pulse.skew_ms());
     metrics.observations_queued.set(i64::try_from(services.intake.way.len()).unwrap_or(i64::MAX));

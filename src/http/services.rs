@@ -79,6 +79,8 @@ pub struct Parts {
     pub edge: Arc<Edge>,
     /// Who is let in.
     pub gate: Arc<Gate>,
+    /// What pods share of subjects' limits, where there are several.
+    pub pool: Option<stream::Pool>,
     /// To the heart.
     pub way: super::intake::Way,
     /// The heart.
@@ -114,8 +116,22 @@ pub struct Services {
 impl Services {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, limits, stream, interval, hub, edge, gate, way, pulse, readiness, metrics, clock, tasks } =
-            parts;
+        let Parts {
+            config,
+            limits,
+            stream,
+            interval,
+            hub,
+            edge,
+            gate,
+            pool,
+            way,
+            pulse,
+            readiness,
+            metrics,
+            clock,
+            tasks,
+        } = parts;
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let ahead = ingest::Limits::default().ahead;
         let intake = Arc::new(super::intake::Intake {
@@ -130,7 +146,7 @@ impl Services {
         };
         let streams = Arc::new(stream::Streams {
             hub,
-            registry: Arc::new(stream::Registry::new(&limits, metrics.clone())),
+            registry: Arc::new(stream::Registry::new(&limits, pool, metrics.clone())),
             backend: Arc::new(backend),
             fanout: Arc::new(stream::Fanout::new(cores)),
             settings: stream::Settings { config: stream, limits: limits.clone(), interval, linger: LINGER },

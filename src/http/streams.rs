@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::problem::Problem;
 use super::services::Services;
 use crate::auth::Scope;
+use crate::auth::audit::Act;
 use crate::stream::Row;
 
 #[derive(Serialize)]
@@ -21,7 +22,7 @@ struct Listing {
 
 /// `GET /v1/streams`: the streams of this process, those with the most drops first.
 pub(super) async fn list(State(services): State<Arc<Services>>, request: Request) -> Result<Response, Problem> {
-    services.gate.identify(request.headers(), request.uri(), &[Scope::Admin], services.now())?;
+    services.gate.identify(&request, Act::Admin, &[Scope::Admin], services.now())?;
     let mut streams = services.streams.registry.list();
     streams.sort_by_cached_key(|row| {
         (std::cmp::Reverse(row.backpressure_drops + row.rate_limit_drops), row.opened, row.id.clone())
@@ -35,10 +36,11 @@ pub(super) async fn cut(
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let by = services.gate.identify(request.headers(), request.uri(), &[Scope::Admin], services.now())?;
+    let by = services.gate.identify(&request, Act::Admin, &[Scope::Admin], services.now())?;
     let unknown = || Problem::new(StatusCode::NOT_FOUND, "unknown-stream", "no stream of this id is open here");
     let Path(id) = path.map_err(|_| unknown())?;
     let holder = services.streams.registry.cut(&id).ok_or_else(unknown)?;
+    services.gate.cut((&request).into(), &by, &holder, services.now());
     // Control characters are no part of a `sub`, and the log escapes the rest.
     tracing::warn!(id, sub = &*holder.subject, address = %holder.address, by = &*by.subject, "a stream is cut off");
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -14,13 +14,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::address::ClientAddress;
+use super::gate::Visitor;
 use super::problem::Problem;
 use super::serve::Connection;
 use super::services::Services;
+use crate::auth::Identity;
 use crate::auth::credentials::PROTOCOL;
 use crate::sanitize::Position;
-use crate::stream::{Close, Holder, NoPlace, Place, Session, Streams, Wire};
+use crate::stream::{Close, Holder, NoPlace, Place, Session, Wire};
 
 /// How asking for a stream goes, as `ws_connections_total` counts it.
 pub const OUTCOMES: [&str; 8] =
@@ -32,11 +33,18 @@ pub const OUTCOMES: [&str; 8] =
 /// wrong and come again with the same token.
 pub(super) async fn stream(State(services): State<Arc<Services>>, mut request: Request) -> Response {
     let upgrade = hyper::upgrade::on(&mut request);
-    match open(&services, &request) {
+    let speaks_ours = speaks_ours(request.headers());
+    let looked_at = look_at(&services, &request);
+    // What was not read of the request must not wait for what follows.
+    drop(request);
+    let opened = match looked_at {
+        Ok(wish) => open(&services, wish).await,
+        Err(refusal) => Err(refusal),
+    };
+    match opened {
         Ok((accept, outcome)) => {
-            let response = switch(accept, speaks_ours(request.headers()));
-            let streams = Arc::clone(&services.streams);
-            services.tasks.spawn(run(streams, upgrade, outcome));
+            let response = switch(accept, speaks_ours);
+            services.tasks.spawn(run(Arc::clone(&services), upgrade, outcome));
             response
         }
         Err((outcome, problem)) => {
@@ -46,53 +54,70 @@ pub(super) async fn stream(State(services): State<Arc<Services>>, mut request: R
     }
 }
 
+/// A request for a stream in which nothing is wrong.
+struct Wish {
+    visitor: Visitor,
+    /// The value of `Sec-WebSocket-Accept`.
+    accept: HeaderValue,
+    since: Option<Position>,
+}
+
 /// What becomes of a WebSocket once it is open.
 enum Outcome {
-    Stream(Box<Session>, Place),
+    Stream(Box<Session>, Place, Box<Visitor>),
     Close(Close),
 }
 
-fn open(services: &Services, request: &Request) -> Result<(HeaderValue, Outcome), (&'static str, Problem)> {
-    let now = services.now();
-    let headers = request.headers();
-    let refused = |problem| ("refused", problem);
-    let visitor = services.gate.visitor(headers, request.uri(), now).map_err(refused)?;
+type Refused = (&'static str, Problem);
+
+fn look_at(services: &Services, request: &Request) -> Result<Wish, Refused> {
+    let visitor = services.gate.visitor(request.into(), services.now()).map_err(|problem| ("refused", problem))?;
     let malformed = |problem| ("malformed", problem);
     let accept = handshake(request).map_err(malformed)?;
     let since = since(request.uri()).map_err(malformed)?;
-    services.streams.registry.look().map_err(no_place)?;
-    let (identity, admission) = services.gate.redeem(visitor, now).map_err(refused)?;
+    Ok(Wish { visitor, accept, since })
+}
+
+async fn open(services: &Services, wish: Wish) -> Result<(HeaderValue, Outcome), Refused> {
+    let Wish { visitor, accept, since } = wish;
+    let now = services.now();
+    let Identity { subject, jti, issued, .. } = &visitor.identity;
     let holder = Holder {
-        subject: Arc::clone(&identity.subject),
-        token: identity.jti.clone().unwrap_or_default(),
-        address: ClientAddress::of(request).0,
+        subject: Arc::clone(subject),
+        token: jti.clone().unwrap_or_default(),
+        issued: *issued,
+        address: visitor.from,
     };
-    let count = |outcome| services.metrics.ws_connections_total.with_label_values(&[outcome]).inc();
-    let place = match services.streams.registry.admit(holder) {
+    let place = match services.streams.registry.admit(holder).await {
         Ok(place) => place,
-        Err(NoPlace::Subject) => {
-            // Browsers show the code of a close frame to the page, and nothing of a refused upgrade.
-            count("too_many");
-            return Ok((accept, Outcome::Close(Close::TooMany)));
+        Err(reason) => {
+            let (outcome, problem) = no_place(reason);
+            services.gate.turned_away(&visitor, outcome, now);
+            let Some(problem) = problem else {
+                services.metrics.ws_connections_total.with_label_values(&[outcome]).inc();
+                return Ok((accept, Outcome::Close(Close::TooMany)));
+            };
+            return Err((outcome, problem));
         }
-        Err(other) => return Err(no_place(other)),
     };
-    services.gate.admit(&identity, admission, now).map_err(refused)?;
     // The list may have changed since the request came, and the streams that were open then be closed by now.
     if services.edge.denies(place.address()) {
         return Err(("denied", Problem::denied()));
     }
-    let session = Session { since, ..services.gate.session(&identity, now) };
-    count("accepted");
-    Ok((accept, Outcome::Stream(Box::new(session), place)))
+    services.gate.admit(&visitor, now).await.map_err(|problem| ("refused", problem))?;
+    let session = Session { since, ..services.gate.session(&visitor.identity, now) };
+    services.metrics.ws_connections_total.with_label_values(&["accepted"]).inc();
+    Ok((accept, Outcome::Stream(Box::new(session), place, Box::new(visitor))))
 }
 
-fn no_place(reason: NoPlace) -> (&'static str, Problem) {
+/// How that is counted, and what the client is told: nothing where it gets a WebSocket that is closed at once, since
+/// browsers show the code of a close frame to the page, and nothing of a refused upgrade.
+fn no_place(reason: NoPlace) -> (&'static str, Option<Problem>) {
     match reason {
-        NoPlace::Subject => ("too_many", Problem::unavailable("too many streams are open for this subject")),
-        NoPlace::Address => ("address_full", Problem::too_many_of_address()),
-        NoPlace::Full => ("full", Problem::unavailable("too many streams are open")),
-        NoPlace::Draining => ("draining", Problem::unavailable("the daemon is draining")),
+        NoPlace::Subject => ("too_many", None),
+        NoPlace::Address => ("address_full", Some(Problem::too_many_of_address())),
+        NoPlace::Full => ("full", Some(Problem::unavailable("too many streams are open"))),
+        NoPlace::Draining => ("draining", Some(Problem::unavailable("the daemon is draining"))),
     }
 }
 
@@ -149,27 +174,34 @@ fn switch(accept: HeaderValue, speaks_ours: bool) -> Response {
     response
 }
 
-async fn run(streams: Arc<Streams>, upgrade: OnUpgrade, outcome: Outcome) {
+async fn run(services: Arc<Services>, upgrade: OnUpgrade, outcome: Outcome) {
     // The client may leave before it has its answer.
-    let Ok(upgraded) = upgrade.await else { return };
-    let most = streams.settings.limits.message_bytes;
+    let Ok(upgraded) = upgrade.await else {
+        if let Outcome::Stream(_, _, visitor) = outcome {
+            services.gate.left(&visitor, None, services.now());
+        }
+        return;
+    };
+    let most = services.streams.settings.limits.message_bytes;
     match upgraded.downcast::<TokioIo<Connection>>() {
         Ok(parts) => {
             let socket = parts.io.into_inner().into_stream();
-            serve(streams, Wire::new(socket, &parts.read_buf, most), outcome).await;
+            serve(services, Wire::new(socket, &parts.read_buf, most), outcome).await;
         }
-        Err(upgraded) => serve(streams, Wire::new(TokioIo::<Upgraded>::new(upgraded), &[], most), outcome).await,
+        Err(upgraded) => serve(services, Wire::new(TokioIo::<Upgraded>::new(upgraded), &[], most), outcome).await,
     }
 }
 
-async fn serve<S>(streams: Arc<Streams>, wire: Wire<S>, outcome: Outcome)
+async fn serve<S>(services: Arc<Services>, wire: Wire<S>, outcome: Outcome)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let streams = Arc::clone(&services.streams);
     match outcome {
-        Outcome::Stream(session, place) => {
+        Outcome::Stream(session, place, visitor) => {
             streams.catch_up(session.since).await;
             let close = streams.run(wire, *session, place).await;
+            services.gate.left(&visitor, close, services.now());
             tracing::debug!(code = close.map(Close::code), "stream ended");
         }
         Outcome::Close(close) => streams.refuse(wire, close).await,

@@ -6,8 +6,10 @@ mod endpoint;
 mod fault;
 #[expect(clippy::module_inception, reason = "the room is named for what it makes")]
 mod link;
+mod shared;
 
 pub use config::Config;
 pub use endpoint::{Endpoint, Error};
 pub use fault::Fault;
 pub use link::Link;
+pub use shared::Shared;

@@ -29,6 +29,8 @@ pub struct Session {
 pub struct Renewal {
     /// The token's `jti`.
     pub token: Arc<str>,
+    /// When it was issued, where it says so.
+    pub issued: Option<Timestamp>,
     /// When its time is over.
     pub expires: Timestamp,
     /// Its scopes, with spaces between.

@@ -326,7 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Incoming::Parts(parts) = incoming {
             // Each part is a frame, and costs as much as one.
             for _ in 0..parts {
-                if self.place.limiter.check().is_err() {
+                if !self.place.limiter.admits() {
                     self.torn = true;
                     self.dropped(now)?;
                 }
@@ -335,7 +335,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let whole = matches!(incoming, Incoming::Text(_) | Incoming::Binary);
         let torn = whole && std::mem::take(&mut self.torn);
-        if torn || self.place.limiter.check().is_err() {
+        if torn || !self.place.limiter.admits() {
             return self.dropped(now);
         }
         match incoming {
@@ -430,9 +430,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn on_refreshed(&mut self, result: Result<Renewal, &'static str>) {
         self.refreshing = None;
         match result {
-            Ok(Renewal { token, expires, scopes, may_observe, resume }) => {
+            Ok(Renewal { token, issued, expires, scopes, may_observe, resume }) => {
                 self.place.tally.expires_at(expires);
-                self.place.renew(token);
+                self.place.renew(token, issued);
                 self.expires = Instant::now() + expires.since(self.streams.backend.now());
                 self.session = Session { expires, scopes, may_observe, resume, ..std::mem::take(&mut self.session) };
                 self.hello();

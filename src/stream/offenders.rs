@@ -62,8 +62,12 @@ mod tests {
 
     #[test]
     fn the_worst_come_first_shortened_and_escaped() {
-        let holder =
-            |subject: &str| Holder { subject: subject.into(), token: "t".into(), address: [192, 0, 2, 1].into() };
+        let holder = |subject: &str| Holder {
+            subject: subject.into(),
+            token: "t".into(),
+            issued: None,
+            address: [192, 0, 2, 1].into(),
+        };
         let long = format!("\u{202e}\"{}", "x".repeat(200));
         let mut offenders = Offenders::default();
         for (subject, slow, fast) in [("a", 3, 4), ("calm", 0, 0), (&long, 90, 10), ("b", 1, 0), ("a", 2, 0)] {
@@ -87,7 +91,7 @@ mod tests {
             let tally = Tally::default();
             tally.limited(1);
             let address = IpAddr::from([192, 0, 2, 1]);
-            offenders.note(&Holder { subject: i.to_string().into(), token: "t".into(), address }, &tally);
+            offenders.note(&Holder { subject: i.to_string().into(), token: "t".into(), issued: None, address }, &tally);
         }
         assert_eq!(offenders.worst(usize::MAX).len(), MOST);
     }

@@ -2,21 +2,18 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::close::Close;
 use super::offenders::{Offender, Offenders};
+use super::quota::{Ledger, Limiter, Pool, Told};
 use super::tally::{Row, Tally};
+use crate::domain::Timestamp;
 use crate::setting::Limits;
 use crate::telemetry::Metrics;
 
@@ -27,6 +24,8 @@ pub struct Holder {
     pub subject: Arc<str>,
     /// The token's `jti`; the newest one's after a refresh.
     pub token: Arc<str>,
+    /// When that token was issued, where it says so.
+    pub issued: Option<Timestamp>,
     /// Where the stream was opened from.
     pub address: IpAddr,
 }
@@ -59,15 +58,17 @@ pub enum NoPlace {
     Draining,
 }
 
-/// All open streams of this process.
+/// All open streams of this process, and its share of what subjects may have on all pods together.
 #[derive(Debug)]
 pub struct Registry {
     open: Mutex<Open>,
     changed: Notify,
     streams: usize,
     streams_per_sub: usize,
+    messages_per_second: u32,
+    burst: u32,
+    pool: Option<Pool>,
     streams_per_address: usize,
-    quota: Quota,
     metrics: Metrics,
 }
 
@@ -88,20 +89,6 @@ struct Subject {
     limiter: Arc<Limiter>,
 }
 
-pub(super) type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>;
-
-/// The runtime's clock, which tests can pause.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TokioClock(Instant);
-
-impl Clock for TokioClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
-
 /// A stream's place among the open ones, until it is dropped.
 #[derive(Debug)]
 pub struct Place {
@@ -114,28 +101,45 @@ pub struct Place {
 }
 
 impl Registry {
-    /// No stream yet.
-    pub fn new(limits: &Limits, metrics: Metrics) -> Self {
-        let number = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+    /// No stream yet. With a pool the limits of subjects hold for all pods together.
+    pub fn new(limits: &Limits, pool: Option<Pool>, metrics: Metrics) -> Self {
         Self {
             open: Mutex::default(),
             changed: Notify::new(),
             streams: limits.streams,
             streams_per_sub: limits.streams_per_sub,
+            messages_per_second: limits.messages_per_second,
+            burst: limits.burst,
+            pool,
             streams_per_address: match limits.connections_per_address {
                 0 => usize::MAX,
                 limit => limit,
             },
-            quota: Quota::per_second(number(limits.messages_per_second)).allow_burst(number(limits.burst)),
             metrics,
         }
     }
 
-    /// Takes a place for a stream.
+    /// Takes a place for a stream. Other pods are asked, too, where there is a pool; that takes no longer than a call to
+    /// Redis may take, and while Redis is away this pod counts alone.
     ///
     /// # Errors
     /// When there is none; see [`NoPlace`].
-    pub fn admit(self: &Arc<Self>, holder: Holder) -> Result<Place, NoPlace> {
+    pub async fn admit(self: &Arc<Self>, holder: Holder) -> Result<Place, NoPlace> {
+        let place = self.take(holder)?;
+        match &self.pool {
+            Some(pool) if !pool.join(&self.one(&place.holder.subject)).await => Err(NoPlace::Subject),
+            _ => Ok(place),
+        }
+    }
+
+    /// Divides the limits of subjects with other pods, for ever; returns at once where there is no pool.
+    pub async fn share(&self) {
+        if let Some(pool) = &self.pool {
+            pool.run(self).await;
+        }
+    }
+
+    fn take(self: &Arc<Self>, holder: Holder) -> Result<Place, NoPlace> {
         let mut open = self.open.lock();
         if open.draining {
             return Err(NoPlace::Draining);
@@ -146,10 +150,7 @@ impl Registry {
         if open.addresses.get(&holder.address).is_some_and(|&count| count >= self.streams_per_address) {
             return Err(NoPlace::Address);
         }
-        let new = || Subject {
-            streams: 0,
-            limiter: Arc::new(RateLimiter::direct_with_clock(self.quota, TokioClock(Instant::now()))),
-        };
+        let new = || Subject { streams: 0, limiter: Arc::new(Limiter::new(self.messages_per_second, self.burst)) };
         let subject = open.subjects.entry(Arc::clone(&holder.subject)).or_insert_with(new);
         if subject.streams >= self.streams_per_sub {
             return Err(NoPlace::Subject);
@@ -164,19 +165,6 @@ impl Registry {
         open.streams.insert(id, (holder.clone(), sender, Arc::clone(&tally)));
         self.metrics.ws_connections.inc();
         Ok(Place { registry: Arc::clone(self), id, holder, limiter, tally, signal })
-    }
-
-    /// Whether anybody can have a place now: to be asked before what lets a client in is used up.
-    ///
-    /// # Errors
-    /// [`NoPlace::Draining`] or [`NoPlace::Full`].
-    pub fn look(&self) -> Result<(), NoPlace> {
-        let open = self.open.lock();
-        match (open.draining, open.streams.len() >= self.streams) {
-            (true, _) => Err(NoPlace::Draining),
-            (false, true) => Err(NoPlace::Full),
-            (false, false) => Ok(()),
-        }
     }
 
     /// How many streams are open.
@@ -198,8 +186,15 @@ impl Registry {
         let open = self.open.lock();
         let mut closed = 0;
         for (_, signal, _) in open.streams.values().filter(|(holder, ..)| matches(holder)) {
-            signal.send_replace(Signal::Cut(close));
-            closed += 1;
+            // Once: who asks again before it is gone is not told of it again.
+            let cut = signal.send_if_modified(|signal| {
+                let running = !matches!(signal, Signal::Cut(_));
+                if running {
+                    *signal = Signal::Cut(close);
+                }
+                running
+            });
+            closed += usize::from(cut);
         }
         closed
     }
@@ -266,10 +261,31 @@ impl Place {
     }
 
     /// Takes note of a new token of the same holder.
-    pub(super) fn renew(&mut self, token: Arc<str>) {
-        self.holder.token = token;
+    pub(super) fn renew(&mut self, token: Arc<str>, issued: Option<Timestamp>) {
+        (self.holder.token, self.holder.issued) = (token, issued);
         if let Some((holder, ..)) = self.registry.open.lock().streams.get_mut(&self.id) {
             *holder = self.holder.clone();
+        }
+    }
+}
+
+impl Ledger for Registry {
+    fn all(&self) -> Vec<Told> {
+        let told = |(subject, known): (&Arc<str>, &Subject)| Told {
+            subject: Arc::clone(subject),
+            streams: known.streams,
+            limiter: Some(Arc::clone(&known.limiter)),
+        };
+        self.open.lock().subjects.iter().map(told).collect()
+    }
+
+    fn one(&self, subject: &Arc<str>) -> Told {
+        let open = self.open.lock();
+        let known = open.subjects.get(subject);
+        Told {
+            subject: Arc::clone(subject),
+            streams: known.map_or(0, |known| known.streams),
+            limiter: known.map(|known| Arc::clone(&known.limiter)),
         }
     }
 }
@@ -292,6 +308,9 @@ impl Drop for Place {
             }
         }
         drop(open);
+        if let Some(pool) = &self.registry.pool {
+            pool.left(&self.holder.subject);
+        }
         self.registry.metrics.ws_connections.dec();
         self.registry.changed.notify_waiters();
     }
@@ -303,36 +322,36 @@ mod tests {
 
     fn registry(streams: usize, streams_per_sub: usize) -> Arc<Registry> {
         let limits = Limits { streams, streams_per_sub, ..Limits::default() };
-        Arc::new(Registry::new(&limits, Metrics::new().unwrap()))
+        Arc::new(Registry::new(&limits, None, Metrics::new().unwrap()))
     }
 
     fn holder(subject: &str, token: &str) -> Holder {
-        Holder { subject: subject.into(), token: token.into(), address: [192, 0, 2, 1].into() }
+        Holder { subject: subject.into(), token: token.into(), issued: None, address: [192, 0, 2, 1].into() }
     }
 
     #[tokio::test(start_paused = true)]
     async fn places_are_bounded_and_come_back() {
         let registry = registry(3, 2);
-        let a = registry.admit(holder("a", "1")).unwrap();
-        let _b = registry.admit(holder("a", "2")).unwrap();
-        assert_eq!(registry.admit(holder("a", "3")).unwrap_err(), NoPlace::Subject);
-        let _c = registry.admit(holder("c", "4")).unwrap();
-        assert_eq!(registry.admit(holder("d", "5")).unwrap_err(), NoPlace::Full);
+        let a = registry.take(holder("a", "1")).unwrap();
+        let _b = registry.take(holder("a", "2")).unwrap();
+        assert_eq!(registry.take(holder("a", "3")).unwrap_err(), NoPlace::Subject);
+        let _c = registry.take(holder("c", "4")).unwrap();
+        assert_eq!(registry.take(holder("d", "5")).unwrap_err(), NoPlace::Full);
         assert_eq!(registry.metrics.ws_connections.get(), 3);
         drop(a);
-        assert!(registry.admit(holder("a", "6")).is_ok());
+        assert!(registry.take(holder("a", "6")).is_ok());
         assert_eq!(registry.metrics.ws_connections.get(), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn streams_of_a_subject_share_their_rate_and_nothing_is_kept_after_the_last() {
         let registry = registry(10, 10);
-        let a = registry.admit(holder("a", "1")).unwrap();
-        let b = registry.admit(holder("a", "2")).unwrap();
-        let passed = (0..30).filter(|i| if i % 2 == 0 { &a } else { &b }.limiter.check().is_ok()).count();
+        let a = registry.take(holder("a", "1")).unwrap();
+        let b = registry.take(holder("a", "2")).unwrap();
+        let passed = (0..30).filter(|i| if i % 2 == 0 { &a } else { &b }.limiter.admits()).count();
         assert_eq!(passed, 20);
         tokio::time::advance(Duration::from_millis(500)).await;
-        assert_eq!((0..30).filter(|_| b.limiter.check().is_ok()).count(), 10);
+        assert_eq!((0..30).filter(|_| b.limiter.admits()).count(), 10);
         drop((a, b));
         assert!(registry.open.lock().subjects.is_empty());
     }
@@ -340,17 +359,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn revocation_reaches_the_newest_token() {
         let registry = registry(10, 10);
-        let mut a = registry.admit(holder("a", "old")).unwrap();
-        a.renew("new".into());
+        let mut a = registry.take(holder("a", "old")).unwrap();
+        a.renew("new".into(), None);
         assert_eq!(registry.revoke(|holder| &*holder.token == "old"), 0);
         assert_eq!(registry.revoke(|holder| &*holder.token == "new"), 1);
         assert_eq!(*a.signal.borrow(), Signal::Cut(Close::Revoked));
+        assert_eq!(registry.revoke(|_| true), 0, "it is told once");
     }
 
     #[tokio::test(start_paused = true)]
     async fn draining_spreads_over_the_window_and_waits() {
         let registry = registry(10, 10);
-        let places: Vec<_> = (0..4).map(|i| registry.admit(holder(&i.to_string(), "t")).unwrap()).collect();
+        let places: Vec<_> = (0..4).map(|i| registry.take(holder(&i.to_string(), "t")).unwrap()).collect();
         let start = Instant::now();
         let mut moments = [0.0, 0.25, 0.5, 1.0].into_iter();
         let drained = registry.drain(Duration::from_secs(8), Duration::from_secs(2), || moments.next().unwrap());
@@ -365,9 +385,9 @@ mod tests {
         };
         tokio::join!(drained, closes);
         assert_eq!(start.elapsed(), Duration::from_secs(4), "no longer than it takes");
-        assert_eq!(registry.admit(holder("late", "t")).unwrap_err(), NoPlace::Draining);
-        let other = Arc::new(Registry::new(&Limits::default(), Metrics::new().unwrap()));
-        let _stays = other.admit(holder("stays", "t")).unwrap();
+        assert_eq!(registry.take(holder("late", "t")).unwrap_err(), NoPlace::Draining);
+        let other = Arc::new(Registry::new(&Limits::default(), None, Metrics::new().unwrap()));
+        let _stays = other.take(holder("stays", "t")).unwrap();
         let start = Instant::now();
         other.drain(Duration::from_secs(8), Duration::from_secs(2), || 0.5).await;
         assert_eq!(start.elapsed(), Duration::from_secs(10), "bounded");

@@ -105,6 +105,8 @@ metrics! {
     ws_connections: IntGauge,
     /// Streams asked for, by how that went.
     ws_connections_total: IntCounterVec = ["outcome"],
+    /// Whether Redis is configured and away, so that the limits of subjects are this process's alone: 1 or 0.
+    ws_quota_outage: IntGauge,
     /// Connections refused before their first request, or, with `denied`, at it; by reason.
     connections_refused_total: IntCounterVec = ["reason"],
     /// Addresses and networks that may not connect.
@@ -141,6 +143,18 @@ metrics! {
     observations_stream_length: IntGauge,
     /// Requests refused for their credentials, by reason.
     auth_failures_total: IntCounterVec = ["reason"],
+    /// Whether Redis is configured and away, so that replay is guarded by this pod alone or streams are refused: 1 or 0.
+    auth_replay_outage: IntGauge,
+    /// Tokens and tickets that were found to have been used on several pods while Redis was away.
+    auth_replays_in_outage_total: IntCounter,
+    /// Revocations in force that this process knows.
+    auth_revocations: IntGauge,
+    /// Whether the revocations in Redis cannot be read, so that only those known so far are in force: 1 or 0.
+    auth_revocations_stale: IntGauge,
+    /// Streams closed because what they were opened with was revoked.
+    auth_revoked_streams_total: IntCounter,
+    /// Rows of the audit trail, by what became of them.
+    audit_rows_total: IntCounterVec = ["outcome"],
     /// Age of a key in use, in seconds: since the date its kid begins with, or its file was written, or else the start.
     auth_key_age_seconds: GaugeVec = ["kid"],
     /// Times that something was taken over while the daemon ran, by what it was and how that went.

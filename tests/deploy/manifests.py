@@ -161,6 +161,7 @@ class Manifests(unittest.TestCase):
             self.assertEqual(spec["strategy"]["rollingUpdate"]["maxUnavailable"], 0)
             pod = spec["template"]["spec"]
             [container] = pod["containers"]
+            self.assertIn("CONSCIOUSNESS__CLUSTER__INSTANCE", [each["name"] for each in container["env"]])
             probes = [container[kind]["httpGet"]["path"] for kind in ("startupProbe", "livenessProbe", "readinessProbe")]
             self.assertEqual(probes, ["/livez", "/livez", "/readyz"])
             sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]

@@ -10,6 +10,7 @@
     reason = "a test that cannot go on panics; it prints, reads the clock and spawns as any program does"
 )]
 
+mod access;
 mod analyze;
 mod auth;
 mod cluster;

@@ -40,6 +40,8 @@ drills! {
 /// Sections whose blocks are run by a test that needs more of its own.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("Key rotation", "tests/it/keys.rs"),
+    ("Revoke a token", "tests/it/access/runbook.rs"),
+    ("Scope audit", "tests/it/access/runbook.rs"),
     ("Which client is it?", "tests/it/streams.rs"),
     ("Blocking an address", "tests/it/streams.rs"),
 ];

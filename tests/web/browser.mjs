@@ -24,9 +24,9 @@ const browser = await chromium.launch({ executablePath: EXECUTABLE, args: ARGUME
 
 /** A page that notes whatever it logs, and wherever it goes. */
 async function open(daemon, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, colorScheme: "light", ...options });
+  const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, colorScheme: "light", reducedMotion: "reduce", ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   const said = [];
   const went = [];
   page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
@@ -278,9 +278,9 @@ const parts = {
     await second.page.getByText("Close another page or program that uses it, and connect again.").waitFor();
     await second.picture("too-many");
     await accessible(second.page, "cut off");
-    // 4401: this token has a second or two.
+    // 4401: this token has a few seconds.
     const expiring = await open(daemon);
-    await expiring.page.goto(`${daemon.url}/#token=${token("two", "metacog.stream", 2)}`);
+    await expiring.enter(token("two", "metacog.stream", 8));
     await expiring.page.getByText("The token has expired. (4401)").waitFor();
     await expiring.page.getByText("Connect with a new token.").waitFor();
     assert.equal(await expiring.page.textContent("#status"), "cut off");
@@ -305,6 +305,16 @@ const parts = {
     await refused.page.keyboard.press("Enter");
     await refused.page.getByText("This is not a token.").waitFor();
     await refused.leave({ loud: true });
+    // 4403: an operator closes it.
+    const unwanted = await open(daemon);
+    await unwanted.enter(token("unwanted"));
+    const admin = { headers: { authorization: `Bearer ${token("operator", "metacog.admin")}` } };
+    const { streams } = await (await fetch(`${daemon.url}/v1/streams`, admin)).json();
+    const { id } = streams.find(({ sub }) => sub === "unwanted");
+    assert.equal((await fetch(`${daemon.url}/v1/streams/${id}`, { method: "DELETE", ...admin })).status, 204);
+    await unwanted.page.getByText("This stream was cut off by somebody who runs the daemon, or from this address nobody may connect. (4403)").waitFor();
+    await unwanted.page.getByText("Ask who runs the daemon.").waitFor();
+    await unwanted.leave();
     // Codes that take a while to earn, on a stream of the daemon that is cut in between.
     for (const [code, why, todo] of [
       [4403, "The token was revoked. (4403)", "Ask who runs the daemon for another token."],
@@ -318,7 +328,7 @@ const parts = {
         socket.connectToServer();
       });
       await cut.enter(token(`cut-${code}`));
-      await between.close({ code });
+      await between.close({ code, reason: "" });
       await cut.page.getByText(why).waitFor();
       await cut.page.getByText(todo).waitFor();
       assert.equal(await cut.page.textContent("#status"), "cut off");

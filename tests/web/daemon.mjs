@@ -15,7 +15,7 @@ export function token(sub, scope = "metacog.stream", lifetime = 600) {
 }
 
 /** Waits until `ask` answers with something, and no longer than the limit. */
-export async function eventually(what, ask, limit = 20_000) {
+export async function eventually(what, ask, limit = 60_000) {
   const end = Date.now() + limit;
   for (;;) {
     const answer = await ask();

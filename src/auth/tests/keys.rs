@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::setting::Secret;
+use crate::telemetry::Metrics;
 
 #[test]
 fn keys_are_replaced_while_tokens_come() {
@@ -78,9 +79,19 @@ fn keys_come_from_files() {
     assert!(shown.starts_with("auth.secret_file: ") && shown.contains("auth.keys[0].public_key_file: "), "{shown}");
 }
 
+pub(super) fn guard() -> ReplayGuard {
+    ReplayGuard::new(&Config::default(), None, Metrics::new().unwrap())
+}
+
+/// Checks a ticket and uses it up.
+fn redeem(tickets: &Tickets, ticket: &str, now: Timestamp) -> Result<Identity, Refusal> {
+    let (identity, id) = tickets.check(ticket, now)?;
+    ready(tickets.redeem(&id, &identity, now)).map(|()| identity)
+}
+
 pub(super) fn tickets(keys: Vec<Key>) -> (Arc<Authenticator>, Tickets) {
     let authenticator = Arc::new(authenticator(keys));
-    let guard = Arc::new(ReplayGuard::new(8, authenticator.leeway()));
+    let guard = Arc::new(guard());
     (authenticator.clone(), Tickets::new(authenticator, guard).unwrap())
 }
 
@@ -91,17 +102,17 @@ fn a_ticket_reopens_once_what_the_token_allowed() {
     let identity = authenticator.authenticate(&with_claims(&good_claims()), NOW).unwrap();
     let ticket = tickets_here.issue(&identity, NOW);
     assert!(ticket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "{ticket}");
-    assert_eq!(tickets_here.redeem(&ticket, NOW), Ok(identity.clone()));
-    assert_eq!(tickets_here.redeem(&ticket, NOW), Err(Refusal::Replayed));
+    assert_eq!(redeem(&tickets_here, &ticket, NOW), Ok(identity.clone()));
+    assert_eq!(redeem(&tickets_here, &ticket, NOW), Err(Refusal::Replayed));
     let another = tickets_here.issue(&identity, NOW);
     assert_ne!(another, ticket);
     // Another pod with the same secret takes it; a token is no ticket, nor a ticket a token.
-    assert_eq!(tickets(key()).1.redeem(&another, NOW), Ok(identity.clone()));
-    assert_eq!(tickets_here.redeem(&with_claims(&good_claims()), NOW), Err(Refusal::BadTicket));
+    assert_eq!(redeem(&tickets(key()).1, &another, NOW), Ok(identity.clone()));
+    assert_eq!(redeem(&tickets_here, &with_claims(&good_claims()), NOW), Err(Refusal::BadTicket));
     refused(&authenticator, &another, Refusal::Malformed);
-    assert_eq!(tickets_here.redeem(&another, identity.expires), Err(Refusal::Expired));
+    assert_eq!(redeem(&tickets_here, &another, identity.expires), Err(Refusal::Expired));
     assert_eq!(tickets_here.issue(&identity, identity.expires), "");
-    assert_eq!(tickets_here.redeem("", NOW), Err(Refusal::BadTicket));
+    assert_eq!(redeem(&tickets_here, "", NOW), Err(Refusal::BadTicket));
 }
 
 #[test]
@@ -113,9 +124,9 @@ fn a_ticket_ends_with_its_key() {
     let identity = authenticator.authenticate(&hs256(json!({"alg": "HS256", "kid": "old"}), &claims), NOW).unwrap();
     let ticket = tickets.issue(&identity, NOW);
     authenticator.replace(Keys::new(vec![new()]).unwrap());
-    assert_eq!(tickets.redeem(&ticket, NOW), Err(Refusal::BadTicket));
+    assert_eq!(redeem(&tickets, &ticket, NOW), Err(Refusal::BadTicket));
     let under_new_key = Identity { kid: "old".into(), ..identity };
-    assert_eq!(tickets.redeem(&tickets.issue(&under_new_key, NOW), NOW), Err(Refusal::UnknownKey));
+    assert_eq!(redeem(&tickets, &tickets.issue(&under_new_key, NOW), NOW), Err(Refusal::UnknownKey));
 }
 
 #[test]
@@ -132,21 +143,22 @@ fn public_keys_alone_need_a_ticket_secret_to_share_tickets() {
     };
     let pod = |config: &Config| {
         let authenticator = Arc::new(Authenticator::new(config, Keys::load(config).unwrap()));
-        Tickets::new(authenticator, Arc::new(ReplayGuard::new(8, Duration::ZERO))).unwrap()
+        Tickets::new(authenticator, Arc::new(guard())).unwrap()
     };
     let identity = Identity {
         subject: "alice".into(),
         scopes: Scopes::from_words(["metacog.stream"]),
         jti: None,
         expires: NOW.plus(Duration::from_mins(1)),
+        issued: None,
         kid: "ed".into(),
     };
     let (alone, stranger) = (pod(&config("")), pod(&config("")));
     let ticket = alone.issue(&identity, NOW);
-    assert_eq!(stranger.redeem(&ticket, NOW), Err(Refusal::BadTicket));
-    assert_eq!(alone.redeem(&ticket, NOW), Ok(identity.clone()));
+    assert_eq!(redeem(&stranger, &ticket, NOW), Err(Refusal::BadTicket));
+    assert_eq!(redeem(&alone, &ticket, NOW), Ok(identity.clone()));
     let shared = config("a-ticket-secret-of-more-than-32-bytes");
-    assert_eq!(pod(&shared).redeem(&pod(&shared).issue(&identity, NOW), NOW), Ok(identity));
+    assert_eq!(redeem(&pod(&shared), &pod(&shared).issue(&identity, NOW), NOW), Ok(identity));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 /**
  * What a close code means, in words.
  * @param {number} code
+ * @param {string} [reason] What the daemon said beside it.
  * @returns {Reason}
  */
-export function reasonOf(code: number): Reason;
+export function reasonOf(code: number, reason?: string): Reason;
 /**
  * Applies a JSON Merge Patch (RFC 7396), in place where it can.
  * @param {any} target

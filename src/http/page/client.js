@@ -99,33 +99,26 @@ const REASONS = Object.freeze({
   1003: { why: "This client sent what is not text.", todo: "That is a mistake of the client: report it.", again: false },
   1006: { why: "The connection was lost.", todo: "Reconnecting.", again: true },
   1007: { why: "This client sent text that is not UTF-8.", todo: "That is a mistake of the client: report it.", again: false },
-  1008: {
-    why: "The daemon cut this client off: it sent too many messages, or malformed ones.",
-    todo: "Wait a minute and connect with a new token; other programs with the same subject count too.",
-    again: false,
-  },
+  1008: { why: "The daemon cut this client off: it sent too many messages, or malformed ones.", todo: "Wait a minute and connect with a new token; other programs with the same subject count too.", again: false },
   1009: { why: "This client sent a message of more than 64 KiB.", todo: "Choose fewer agents by name, or by wildcards.", again: false },
   1012: { why: "The daemon restarts.", todo: "Reconnecting as soon as it is back.", again: true },
   4401: { why: "The token has expired.", todo: "Connect with a new token.", again: false },
   4403: { why: "The token was revoked.", todo: "Ask who runs the daemon for another token.", again: false },
-  4408: {
-    why: "Nothing was taken from the daemon for half a minute: this device slept, or the network is too slow.",
-    todo: "Reconnecting; choose fewer agents if it happens again.",
-    again: true,
-  },
-  4429: {
-    why: "Too many streams are open for this subject.",
-    todo: "Close another page or program that uses it, and connect again.",
-    again: false,
-  },
+  4408: { why: "Nothing was taken from the daemon for half a minute: this device slept, or the network is too slow.", todo: "Reconnecting; choose fewer agents if it happens again.", again: true },
+  4429: { why: "Too many streams are open for this subject.", todo: "Close another page or program that uses it, and connect again.", again: false },
 });
+
+/** What 4403 means, too: not the token is bad, but its use here. */
+const CUT_OFF = Object.freeze({ why: "This stream was cut off by somebody who runs the daemon, or from this address nobody may connect.", todo: "Ask who runs the daemon.", again: false });
 
 /**
  * What a close code means, in words.
  * @param {number} code
+ * @param {string} [reason] What the daemon said beside it.
  * @returns {Reason}
  */
-export function reasonOf(code) {
+export function reasonOf(code, reason) {
+  if (code === 4403 && reason === "cut off") return { code, ...CUT_OFF };
   const known = REASONS[code] ?? { why: `The stream was closed with code ${code}.`, todo: "Reconnecting.", again: true };
   return { code, ...known };
 }
@@ -319,7 +312,7 @@ export class MetacogStream extends EventTarget {
     socket.onopen = () => this.#subscribe(false);
     socket.onmessage = (event) => this.#receive(socket, String(event.data));
     socket.onclose = (event) => {
-      if (socket === this.#socket) this.#closed(event.code);
+      if (socket === this.#socket) this.#closed(event.code, event.reason);
     };
     this.#watch = setInterval(() => {
       if (Date.now() - this.#heard > Math.max(SILENCE, 3000 / (this.#maxHz ?? 1))) {
@@ -342,10 +335,7 @@ export class MetacogStream extends EventTarget {
     return true;
   }
 
-  /**
-   * @param {WebSocket} socket
-   * @param {string} text
-   */
+  /** @param {WebSocket} socket @param {string} text */
   #receive(socket, text) {
     if (socket !== this.#socket) return;
     this.#heard = Date.now();
@@ -392,10 +382,7 @@ export class MetacogStream extends EventTarget {
     }
   }
 
-  /**
-   * @param {{ epoch: number, beat: number, ts_ns: number }} frame
-   * @param {Record<string, any> | undefined} patch
-   */
+  /** @param {{ epoch: number, beat: number, ts_ns: number }} frame @param {Record<string, any> | undefined} patch */
   #told({ epoch, beat, ts_ns }, patch) {
     this.epoch = epoch;
     this.beat = beat;
@@ -404,11 +391,11 @@ export class MetacogStream extends EventTarget {
     this.#tell("change", { patch, epoch, beat, at: this.at });
   }
 
-  /** @param {number} code */
-  async #closed(code) {
+  /** @param {number} code @param {string} [said] */
+  async #closed(code, said) {
     this.#hangUp();
     if (this.#greeted || code !== 1006) {
-      const reason = reasonOf(code);
+      const reason = reasonOf(code, said);
       if (!reason.again) this.#end(reason);
       else if (this.#ticket !== undefined || !this.#greeted) this.#wait(reason);
       else this.#end({ ...reason, todo: "Connect with a new token.", again: false });
@@ -433,7 +420,9 @@ export class MetacogStream extends EventTarget {
     if (response.status === 429 || response.status >= 500) return NOT_READY;
     const problem = await response.json().catch(() => ({}));
     const why = typeof problem.detail === "string" ? `${problem.detail[0].toUpperCase()}${problem.detail.slice(1)}.` : `The daemon answered with ${response.status}.`;
-    const todo = response.status === 403 ? "Connect with a token that has the scope metacog.stream." : "Connect with a new token.";
+    const lacksScope = response.headers.get("www-authenticate")?.includes("insufficient_scope");
+    const elsewhere = response.status === 403 ? "Ask who runs the daemon." : "Connect with a new token.";
+    const todo = lacksScope ? "Connect with a token that has the scope metacog.stream." : elsewhere;
     return { code: 0, why, todo, again: false };
   }
 
@@ -489,22 +478,14 @@ export class MetacogStream extends EventTarget {
     this.#tell("ticket", { ticket: this.#ticket });
   }
 
-  /**
-   * @param {Status} status
-   * @param {Reason} [reason]
-   * @param {number} [retryMs]
-   */
+  /** @param {Status} status @param {Reason} [reason] @param {number} [retryMs] */
   #become(status, reason, retryMs) {
     this.status = status;
     if (status !== "connecting") this.reason = reason;
     this.#tell("status", { status, reason, retryMs });
   }
 
-  /**
-   * @template {keyof StreamEvents} K
-   * @param {K} kind
-   * @param {StreamEvents[K]} detail
-   */
+  /** @template {keyof StreamEvents} K @param {K} kind @param {StreamEvents[K]} detail */
   #tell(kind, detail) {
     this.dispatchEvent(new CustomEvent(kind, { detail }));
   }

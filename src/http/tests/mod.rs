@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Config, Edge, Gate, Parts, Pulse, Readiness, Services, Way, router, serve};
-use crate::auth::{Authenticator, Claims, Key, Keys, ReplayGuard, Tickets, mint};
+use crate::auth::audit::Audit;
+use crate::auth::{Authenticator, Claims, Key, Keys, ReplayGuard, Revocations, Tickets, mint};
 use crate::domain::Timestamp;
 use crate::ingest::queue;
 use crate::sanitize::testing;
@@ -81,11 +82,13 @@ impl Server {
         let metrics = Metrics::new().unwrap();
         let auth = auth::Config::default();
         let authenticator = Arc::new(Authenticator::new(&auth, Keys::new(vec![key()]).unwrap()));
-        let guard = Arc::new(ReplayGuard::new(1_000, authenticator.leeway()));
+        let guard = Arc::new(ReplayGuard::new(&auth, None, metrics.clone()));
         let gate = Arc::new(Gate {
             tickets: Tickets::new(Arc::clone(&authenticator), Arc::clone(&guard)).unwrap(),
             authenticator,
             guard,
+            revocations: Revocations::default(),
+            audit: Audit::off(),
             allowed_origins: vec!["https://dash.example".to_owned()],
             metrics: metrics.clone(),
         });
@@ -104,6 +107,7 @@ impl Server {
             hub: Arc::clone(&hub),
             edge: Arc::clone(&edge),
             gate,
+            pool: None,
             way: Way::Direct(sender),
             pulse: Arc::clone(&heart) as Arc<dyn Pulse>,
             readiness: Arc::clone(&readiness),

@@ -30,6 +30,7 @@ struct House {
 impl Backend for House {
     fn refresh(&self, session: &Session, _: &Holder, token: String) -> Refreshing {
         let renewal = Renewal {
+            issued: None,
             token: "fresh".into(),
             expires: self.now().plus(Duration::from_secs(60)),
             scopes: Arc::clone(&session.scopes),
@@ -71,7 +72,7 @@ impl Bench {
         let house = Arc::new(House { observed: AtomicUsize::new(0), start: Instant::now() });
         let streams = Arc::new(Streams {
             hub: Arc::new(Hub::new(1_000)),
-            registry: Arc::new(Registry::new(&limits, metrics.clone())),
+            registry: Arc::new(Registry::new(&limits, None, metrics.clone())),
             backend: Arc::clone(&house) as Arc<dyn Backend>,
             settings: Settings {
                 config: Config::default(),
@@ -111,8 +112,13 @@ impl Bench {
         let (ours, theirs) = tokio::io::duplex(buffer);
         let streams = Arc::clone(&self.streams);
         async move {
-            let holder = Holder { subject: "dashboard".into(), token: "t-1".into(), address: [192, 0, 2, 1].into() };
-            let place = streams.registry.admit(holder).unwrap();
+            let holder = Holder {
+                subject: "dashboard".into(),
+                token: "t-1".into(),
+                issued: None,
+                address: [192, 0, 2, 1].into(),
+            };
+            let place = streams.registry.admit(holder).await.unwrap();
             let wire = Wire::new(ours, &[], streams.settings.limits.message_bytes);
             let task = tokio::spawn(streams.run(wire, session, place));
             let socket = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;

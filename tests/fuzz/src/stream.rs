@@ -23,6 +23,7 @@ struct House;
 impl Backend for House {
     fn refresh(&self, session: &Session, _: &Holder, token: String) -> Refreshing {
         let renewal = Renewal {
+            issued: None,
             token: "fresh".into(),
             expires: NOW.plus(Duration::from_secs(60)),
             scopes: Arc::clone(&session.scopes),
@@ -61,7 +62,7 @@ async fn talk(sent: Vec<u8>) -> Vec<u8> {
     let limits = Limits::default();
     let streams = Arc::new(Streams {
         hub,
-        registry: Arc::new(Registry::new(&limits, METRICS.clone())),
+        registry: Arc::new(Registry::new(&limits, None, METRICS.clone())),
         backend: Arc::new(House),
         settings: Settings {
             config: Config::default(),
@@ -73,8 +74,8 @@ async fn talk(sent: Vec<u8>) -> Vec<u8> {
         metrics: METRICS.clone(),
     });
     let address = std::net::Ipv4Addr::LOCALHOST.into();
-    let holder = Holder { subject: "fuzz".into(), token: "t".into(), address };
-    let place = streams.registry.admit(holder).expect("there is room for one");
+    let holder = Holder { subject: "fuzz".into(), token: "t".into(), issued: None, address };
+    let place = streams.registry.admit(holder).await.expect("there is room for one");
     let session = Session { expires: NOW.plus(Duration::from_secs(300)), may_observe: true, ..Session::default() };
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let serving = streams.run(Wire::new(theirs, &[], 65_536), session, place);

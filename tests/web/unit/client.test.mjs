@@ -216,18 +216,21 @@ describe("a stream", () => {
       stream.close();
     }
     assert.match(reasonOf(4999).why, /4999/);
+    assert.match(reasonOf(4403, "cut off").why, /cut off by somebody/);
+    assert.match(reasonOf(4403, "token revoked").why, /revoked/);
   });
 
   it("asks why it was refused, since browsers do not say", async () => {
-    const json = (status, body) => ({ ok: status < 300, status, json: async () => body });
+    const json = (status, body, error) => ({ ok: status < 300, status, json: async () => body, headers: new Headers(error ? { "www-authenticate": `Bearer error="${error}"` } : {}) });
     const cases = [
       [json(304), "ended", /opened a stream before/],
-      [json(401, { detail: "the token has expired" }), "ended", /^The token has expired\.$/],
-      [json(403, { detail: "the token lacks the scope that this needs" }), "ended", /lacks the scope/],
+      [json(401, { detail: "the token has expired" }), "ended", /^The token has expired\.$/, /new token/],
+      [json(403, { detail: "the token lacks the scope that this needs" }, "insufficient_scope"), "ended", /lacks the scope/, /metacog\.stream/],
+      [json(403, { detail: "pages of this origin may not connect" }), "ended", /origin/, /who runs the daemon/],
       [json(503, {}), "waiting", /starting, draining or full/],
       [undefined, "waiting", /cannot be reached/],
     ];
-    for (const [answer, status, why] of cases) {
+    for (const [answer, status, why, todo] of cases) {
       const { stream, asked, answers, socket } = bench();
       if (answer) answers.push(answer);
       stream.open();
@@ -235,6 +238,7 @@ describe("a stream", () => {
       await settled();
       assert.equal(stream.status, status);
       assert.match(stream.reason.why, why);
+      if (todo) assert.match(stream.reason.todo, todo);
       assert.deepEqual(asked, [["http://daemon:8080/v1/state", { "if-none-match": "*", authorization: "Bearer a.b.c" }]]);
       stream.close();
     }
