@@ -111,9 +111,13 @@ impl Relay {
 
     /// A beat of this pod's heart, with what it leads.
     fn own(&mut self, mut relayed: Relayed) {
-        let role = self.role.borrow().clone();
+        let mut role = self.role.borrow().clone();
         if !role.duty.has_engine() {
             return;
+        }
+        // It may have slept past its term, and this is the first to wake.
+        if matches!(role.duty, Duty::Leads(_)) && self.tenure.term().is_none() {
+            role.duty = Duty::Alone;
         }
         (self.synced, self.made_up) = (None, false);
         relayed.beat.stand(&role.standing());

@@ -199,6 +199,7 @@ where
     let streams = Arc::clone(&services.streams);
     match outcome {
         Outcome::Stream(session, place, visitor) => {
+            streams.catch_up(session.since).await;
             let close = streams.run(wire, *session, place).await;
             services.gate.left(&visitor, close, services.now());
             tracing::debug!(code = close.map(Close::code), "stream ended");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 
 use super::backend::{Backend, Session};
 use super::close::Close;
@@ -13,6 +14,7 @@ use super::fanout::{Fanout, Shared};
 use super::hub::Hub;
 use super::registry::{Place, Registry};
 use super::wire::Wire;
+use crate::sanitize::Position;
 use crate::setting::Limits;
 use crate::telemetry::Metrics;
 
@@ -46,6 +48,9 @@ pub struct Streams {
 }
 
 impl Streams {
+    /// Longest wait for a beat that a client knows already: that of a takeover after a crash, with the default lease.
+    const CATCH_UP: Duration = Duration::from_secs(3);
+
     /// Runs a stream on an open WebSocket until it ends and the connection with it. The caller spawns this, one task
     /// each. Returns the code that the client was closed with; `None` when the client left.
     pub fn run<S>(
@@ -62,6 +67,19 @@ impl Streams {
         let signal = place.signal.clone();
         let shared = Shared::new(Connection::new(self, wire, session, place));
         async move { fanout.host(shared, signal).await }
+    }
+
+    /// Waits until the hub has the beat that a client says it knows, or a later one, so that nobody is taken back: another
+    /// pod may have told it a moment before this one hears of it, or before it crashed. But for [`Self::CATCH_UP`] at
+    /// most: what it says may be from nowhere.
+    pub async fn catch_up(&self, since: Option<Position>) {
+        let Some(since) = since else { return };
+        let mut news = self.hub.subscribe();
+        let past = async {
+            while self.hub.position().is_none_or(|position| position < since) && news.changed().await.is_ok() {}
+        };
+        // Whoever has waited in vain is told the whole state.
+        let _ = timeout(Self::CATCH_UP, past).await;
     }
 
     /// Closes an open WebSocket that gets no stream.
