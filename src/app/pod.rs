@@ -200,6 +200,9 @@ impl Pod {
         let leader = named(seen);
         let epoch = self.time.as_ref().map(|time| time.epoch);
         self.rest().await;
+        if let Some(store) = &self.store {
+            store.stand_by();
+        }
         tracing::info!(epoch, instance = %self.instance, leader = leader.as_ref().map(InstanceName::as_str), reason, "this pod follows");
         self.turn(Duty::Follows, leader);
     }

@@ -75,6 +75,12 @@ impl Facts {
         self.0.kept.store(u8::from(kept), Ordering::Release);
     }
 
+    /// This pod has nothing to write any more: what failed before says nothing of now.
+    pub(super) fn stand_by(&self) {
+        self.stored(self.0.changed.load(Ordering::Acquire));
+        self.breaker(BreakerState::Closed, 0);
+    }
+
     /// The breaker's state, and how often it opened since this was last told.
     pub(super) fn breaker(&self, state: BreakerState, opened: u64) {
         self.0.breaker.store(state as u8, Ordering::Release);

@@ -128,6 +128,11 @@ impl Store {
         self.facts.kept(self.away.is_none() && epoch != 0);
     }
 
+    /// Takes in that another pod writes from now on.
+    pub fn stand_by(&self) {
+        self.facts.stand_by();
+    }
+
     /// How the store does, for whoever asks at any time.
     pub fn facts(&self) -> Facts {
         self.facts.clone()

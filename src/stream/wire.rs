@@ -34,6 +34,10 @@ pub struct Wire<S> {
     frame: Bytes,
     /// Whether a part of `frame` is out already, so that nothing may come between.
     started: bool,
+    /// Whether all of a frame is written, and that is told when it is out.
+    finished: bool,
+    /// Whether something written may still be held back below, as TLS does when the socket is full.
+    unflushed: bool,
     /// Whether the socket was full when last written to.
     blocked: bool,
     /// Bytes read since the last message, and the most of them: fragments may be as small as the peer likes, and it is
@@ -96,12 +100,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let max_unclaimed = 2 * max_message + 64 * 1024;
         let (control, frame, mut fragments) = (Vec::new(), Bytes::new(), Fragments::default());
         fragments.follow(read_ahead);
-        Self { io, context, control, frame, started: false, blocked: false, unclaimed: 0, max_unclaimed, fragments }
+        Self {
+            io,
+            context,
+            control,
+            frame,
+            started: false,
+            finished: false,
+            unflushed: false,
+            blocked: false,
+            unclaimed: 0,
+            max_unclaimed,
+            fragments,
+        }
     }
 
     /// Whether a frame is in flight.
     pub(super) fn is_busy(&self) -> bool {
-        !self.frame.is_empty()
+        !self.frame.is_empty() || self.finished
     }
 
     /// Whether control frames wait to be written.
@@ -178,14 +194,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Writes what can be written: control frames first, unless a frame is half out. Ready when some was, with whether
-    /// the frame is done.
+    /// Writes what can be written: control frames first, unless a frame is half out; and sees to it that it goes out.
+    /// Ready when some was, with whether the frame is done.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut took = false;
         loop {
             let in_frame = self.started || self.control.is_empty();
             let waiting: &[u8] = if in_frame { &self.frame } else { &self.control };
             if waiting.is_empty() {
+                if self.unflushed {
+                    match Pin::new(&mut self.io).poll_flush(cx) {
+                        Poll::Pending => {
+                            self.blocked = true;
+                            return if took { Poll::Ready(Ok(false)) } else { Poll::Pending };
+                        }
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Ready(Ok(())) => (self.unflushed, self.blocked) = (false, false),
+                    }
+                }
+                if std::mem::take(&mut self.finished) {
+                    return Poll::Ready(Ok(true));
+                }
                 break;
             }
             match Pin::new(&mut self.io).poll_write(cx, waiting) {
@@ -197,17 +226,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) if in_frame => {
                     took = true;
-                    self.blocked = false;
+                    (self.blocked, self.unflushed) = (false, true);
                     self.frame.advance(written);
                     self.started = !self.frame.is_empty();
                     if !self.started {
                         self.frame = Bytes::new();
-                        return Poll::Ready(Ok(true));
+                        self.finished = true;
                     }
                 }
                 Poll::Ready(Ok(written)) => {
                     took = true;
-                    self.blocked = false;
+                    (self.blocked, self.unflushed) = (false, true);
                     self.control.drain(..written);
                     if self.control.is_empty() {
                         self.control = Vec::new();
@@ -336,6 +365,41 @@ mod tests {
         assert_eq!(text.len() + 4, frame.bytes().len());
         assert_eq!(&pong[..], [7]);
         assert_eq!((u16::from(close.code), &*close.reason), (4401, "token expired"));
+    }
+
+    /// Takes all at once, and lets it out when told to.
+    struct Held(bool);
+
+    impl AsyncRead for Held {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Held {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_is_held_back_below_is_not_out() {
+        let mut wire = Wire::new(Held(true), &[], 1_000);
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        wire.put(Frame::pong().bytes().clone());
+        assert!(matches!(wire.try_write(cx), Some(Event::Took { frame_done: false, .. })));
+        assert!(wire.is_busy() && wire.try_write(cx).is_none());
+        wire.io.0 = false;
+        assert!(matches!(wire.try_write(cx), Some(Event::Took { frame_done: true, was_blocked: true })));
+        assert!(!wire.is_busy() && wire.try_write(cx).is_none());
     }
 
     #[tokio::test(start_paused = true)]
