@@ -110,3 +110,10 @@ impl Tickets {
 /// What a ticket is called, to be used up once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TicketId(String);
+
+impl TicketId {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

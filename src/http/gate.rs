@@ -72,6 +72,14 @@ enum Pass {
 }
 
 impl Visitor {
+    /// What their token or ticket is called; `None`: a token without a name, which opens nothing.
+    pub(super) fn pass(&self) -> Option<String> {
+        match &self.pass {
+            Pass::Token => self.identity.jti.as_ref().map(|jti| format!("token {jti}")),
+            Pass::Ticket(id) => Some(format!("ticket {}", id.as_str())),
+        }
+    }
+
     /// The beginning of a row of the audit trail.
     fn row(&self, now: Timestamp) -> Row {
         let act = match self.pass {
@@ -139,6 +147,11 @@ impl Gate {
         admitted.map_err(|refusal| self.refused(visitor.row(now), refusal))?;
         self.audit.tell(visitor.row(now));
         Ok(())
+    }
+
+    /// Refuses a visitor whose token or ticket opens another stream right now.
+    pub(super) fn replayed(&self, visitor: &Visitor, now: Timestamp) -> Problem {
+        self.refused(visitor.row(now), Refusal::Replayed)
     }
 
     /// Takes note of a visitor for whom there is no place.

@@ -18,6 +18,7 @@ mod gate;
 mod intake;
 mod memory;
 mod observations;
+mod opening;
 mod page;
 mod problem;
 mod proxy;

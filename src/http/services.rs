@@ -11,6 +11,7 @@ use super::config::Config;
 use super::edge::Edge;
 use super::gate::Gate;
 use super::memory::Memory;
+use super::opening::Opening;
 use crate::domain::Timestamp;
 use crate::ingest;
 use crate::setting::Limits;
@@ -101,6 +102,7 @@ pub struct Services {
     pub(super) limits: Limits,
     pub(super) edge: Arc<Edge>,
     pub(super) gate: Arc<Gate>,
+    pub(super) opening: Opening,
     pub(super) intake: Arc<super::intake::Intake>,
     pub(super) streams: Arc<stream::Streams>,
     pub(super) pulse: Arc<dyn Pulse>,
@@ -157,6 +159,7 @@ impl Services {
             limits,
             edge,
             gate,
+            opening: Opening::default(),
             intake,
             streams,
             pulse,

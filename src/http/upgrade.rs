@@ -81,6 +81,11 @@ fn look_at(services: &Services, request: &Request) -> Result<Wish, Refused> {
 async fn open(services: &Services, wish: Wish) -> Result<(HeaderValue, Outcome), Refused> {
     let Wish { visitor, accept, since } = wish;
     let now = services.now();
+    let taken = || ("refused", services.gate.replayed(&visitor, now));
+    let _turn = match visitor.pass() {
+        Some(name) => Some(services.opening.begin(name).ok_or_else(taken)?),
+        None => None,
+    };
     let Identity { subject, jti, issued, .. } = &visitor.identity;
     let holder = Holder {
         subject: Arc::clone(subject),
