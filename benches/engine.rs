@@ -20,6 +20,10 @@ use workload::{Daemon, INTERVAL, START, Workload, pulse};
 
 mod workload;
 
+/// As in the daemon.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     if let [name, row @ ..] = wanted.as_slice()
