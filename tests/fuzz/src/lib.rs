@@ -124,8 +124,11 @@ pub fn config(data: &[u8]) {
     let variables: Vec<_> = variables.map(|(key, value)| (format!("CONSCIOUSNESS__{key}"), value.to_owned())).collect();
     match Config::parse(file, "the file", variables) {
         Ok(config) => {
-            let shown = config.to_toml();
-            Config::parse(&shown, "what is shown", []).expect("an effective configuration is one");
+            // Its secrets are masked, so that it need not be one to serve with; but it can be read.
+            if let Err(error) = Config::parse(&config.to_toml(), "what is shown", []) {
+                let readable = error.problems.iter().all(|p| !p.problem.starts_with("is not TOML"));
+                assert!(readable, "what is shown is TOML");
+            }
         }
         Err(error) => {
             assert!(!error.problems.is_empty(), "an error says what is wrong");
