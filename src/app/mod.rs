@@ -117,7 +117,8 @@ impl App {
             (Way::Shared(company.spool()), Some(company))
         } else {
             let (queue, inbox) = queue::bounded(config.limits.queue);
-            let epoch = u64::try_from(clock::now().as_nanos() / 1_000_000_000).unwrap_or(1).max(1);
+            // In milliseconds: a process may end and another begin within a second.
+            let epoch = u64::try_from(clock::now().as_nanos() / 1_000_000).unwrap_or(1).max(1);
             let engine = Engine::new(config.engine(), epoch);
             let lead = Lead { engine, inbox: Inlet::Direct(inbox), after: Box::new(|_, _| {}) };
             // The other end is right here.

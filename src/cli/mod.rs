@@ -144,6 +144,18 @@ fn print(out: &mut impl Write, text: &str) -> Result<(), Failure> {
     writeln!(out, "{text}").map_err(|error| Failure::run(format!("cannot write: {error}")))
 }
 
+/// What is behind an error of the HTTP client: "connection refused", not "error sending request".
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "the time is over".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 /// The Redis that the configuration names; else this is what to tell.
 fn redis(config: &Config, none: &str) -> Result<Endpoint, Failure> {
     if config.redis.url.is_empty() {
