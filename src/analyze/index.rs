@@ -37,7 +37,7 @@ impl Index {
 
     /// Adds a key that is not in yet, at a position that `key_at` need not know yet.
     pub fn insert(&mut self, key: u64, position: u16, key_at: impl Fn(u16) -> u64) {
-        let (grow, bits) = (4 * (self.len + 1) > 3 * self.slots.len(), u16::BITS - position.leading_zeros());
+        let (grow, bits) = (self.is_full(), u16::BITS - position.leading_zeros());
         if grow || bits > self.bits {
             let size = if grow { (2 * self.slots.len()).max(8) } else { self.slots.len() };
             let old = std::mem::replace(&mut self.slots, vec![EMPTY; size]);
@@ -50,6 +50,22 @@ impl Index {
         }
         self.place(key, position);
         self.len += 1;
+    }
+
+    /// Whether the next key makes it grow.
+    pub fn is_full(&self) -> bool {
+        4 * (self.len + 1) > 3 * self.slots.len()
+    }
+
+    /// Starts afresh with these keys, at the positions from 0 on. Half as many more fit in before it is full, at least.
+    pub fn rebuild(&mut self, keys: &[u64]) {
+        let size = (2 * keys.len()).next_power_of_two().max(8);
+        self.slots.clear();
+        self.slots.resize(size, EMPTY);
+        (self.bits, self.len) = (size.trailing_zeros().min(u16::BITS), keys.len());
+        for (position, key) in (0..).zip(keys) {
+            self.place(*key, position);
+        }
     }
 
     /// Removes a key; `key_at` must still know its position.
