@@ -33,7 +33,7 @@ use std::time::Duration;
 pub use agent::{AgentState, Note, Session};
 pub use config::Config;
 pub use damping::Damper;
-pub use document::{Document, DocumentError, SCHEMA};
+pub use document::{Document, DocumentError, Packed, SCHEMA};
 pub use insights::{InsightBook, InsightChange};
 pub use introspection::{Anomaly, Figure, Introspection};
 pub use meta::MetaState;
