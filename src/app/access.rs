@@ -13,7 +13,7 @@ use crate::auth::{Authenticator, Keys, ReplayGuard, Tickets};
 use crate::clock;
 use crate::config::Config;
 use crate::http::Gate;
-use crate::link::Shared;
+use crate::link::{Endpoint, Shared};
 use crate::stream::{Pool, Registry};
 use crate::telemetry::Metrics;
 
@@ -33,22 +33,20 @@ pub(super) struct Access {
 
 impl Access {
     /// Puts the gate together.
-    pub(super) fn build(config: &Config, keys: Keys, metrics: &Metrics) -> Result<(Gate, Option<Pool>, Self), Error> {
-        let shared = !config.redis.url.is_empty();
-        let link = |label| {
-            let link = || Shared::new(&config.redis, label, metrics.clone(), rand::random());
-            shared.then(link).transpose()
-        };
-        let pool = link(QUOTA)?.map(|link| Pool::new(link, &config.limits, metrics.clone()));
-        let link = link(BREAKER)?;
-        let guard = Arc::new(ReplayGuard::new(&config.auth, link, metrics.clone()));
+    pub(super) fn build(
+        config: &Config,
+        redis: Option<&Endpoint>,
+        keys: Keys,
+        metrics: &Metrics,
+    ) -> Result<(Gate, Option<Pool>, Self), Error> {
+        let link = |label| redis.map(|redis| Shared::new(redis.clone(), label, metrics.clone(), rand::random()));
+        let pool = link(QUOTA).map(|link| Pool::new(link, &config.limits, metrics.clone()));
+        let guard = Arc::new(ReplayGuard::new(&config.auth, link(BREAKER), metrics.clone()));
         let authenticator = Arc::new(Authenticator::new(&config.auth, keys));
         let revocations = Revocations::default();
-        let (audit, watch, writer) = if shared {
-            let register = Register::open(&config.redis)?;
-            let watch = Watch::new(register, revocations.clone(), metrics.clone(), clock::now);
-            let trail = Trail::open(&config.redis)?;
-            let (audit, writer) = Writer::new(trail, &config.audit, metrics.clone(), clock::now);
+        let (audit, watch, writer) = if let Some(redis) = redis {
+            let watch = Watch::new(Register::new(redis), revocations.clone(), metrics.clone(), clock::now);
+            let (audit, writer) = Writer::new(Trail::new(redis), &config.audit, metrics.clone(), clock::now);
             (audit, Some(watch), Some(writer))
         } else {
             (Audit::off(), None, None)

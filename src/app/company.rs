@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::heart::{FromHeart, Order};
-use super::pod::{Links, Pod};
+use super::pod::Pod;
 use super::relay::{self, Relay, Wants};
 use super::role::{Duty, Role};
 use crate::cluster::{self, Courier, FrameReader, FrameWriter, Keeper, Lease, Registrar, Spool, Tenure, Wishes};
 use crate::config::Config;
-use crate::link::{self, Endpoint, Link};
+use crate::link::Endpoint;
 use crate::store::Store;
 use crate::stream::Hub;
 use crate::telemetry::Metrics;
@@ -26,26 +26,23 @@ pub(super) struct Company {
     keeper: Keeper,
     spool: Spool,
     tenure: Tenure,
-    links: Links,
+    links: Endpoint,
     role: watch::Receiver<Role>,
 }
 
 impl Company {
     /// A pod with these settings, not yet started.
-    ///
-    /// # Errors
-    /// When the settings of Redis cannot be used.
     pub(super) fn new(
         config: &Config,
+        redis: &Endpoint,
         store: Store,
         hub: &Arc<Hub>,
         orders: std_mpsc::Sender<Order>,
         metrics: &Metrics,
-    ) -> Result<Self, link::Error> {
-        let (endpoint, patience) = (Endpoint::new(&config.redis)?, config.redis.response_timeout);
+    ) -> Self {
         let life = config.cluster.lease;
-        let link = Link::new(endpoint.clone(), patience.min(life / 3));
-        let links: Links = Arc::new(move |more| Link::new(endpoint.clone(), patience + more));
+        let link = redis.link_within(config.redis.response_timeout.min(life / 3));
+        let links = redis.clone();
         let host = gethostname::gethostname();
         let instance = config.cluster.instance(&host.to_string_lossy(), std::process::id());
         let lease = Lease::new(cluster::Settings::of_life(life));
@@ -58,7 +55,7 @@ impl Company {
             interval: config.heart.interval,
             lease: life,
             boot_timeout: config.redis.boot_timeout,
-            links: Arc::clone(&links),
+            links: links.clone(),
             spool: spool.clone(),
             tenure: tenure.clone(),
             hub: Arc::clone(hub),
@@ -70,7 +67,7 @@ impl Company {
             time: None,
             led_at: tokio::time::Instant::now(),
         };
-        Ok(Self { pod, keeper, spool, tenure, links, role: seen })
+        Self { pod, keeper, spool, tenure, links, role: seen }
     }
 
     /// Where what is accepted lies.
@@ -93,13 +90,17 @@ impl Company {
         let (noticed, notices) = mpsc::channel(relay::BEATS_AHEAD);
         let (telling, told) = mpsc::channel(relay::BEATS_AHEAD);
         let wants = Wants::default();
-        let link = |more| links(more);
         pod.tasks = tasks.clone();
         tasks.spawn(keeper.run());
-        tasks.spawn(relay::read(FrameReader::new(link(FrameReader::BLOCK)), noticed, role.clone(), tenure.clone()));
-        tasks.spawn(relay::tell(FrameWriter::new(link(Duration::ZERO)), told, wants.clone(), tenure.clone()));
-        tasks.spawn(relay::ask(Wishes::new(link(Duration::ZERO)), wants.clone()));
-        let courier = Courier::new(spool, link(Duration::ZERO), metrics.clone());
+        tasks.spawn(relay::read(
+            FrameReader::new(links.patient_link(FrameReader::BLOCK)),
+            noticed,
+            role.clone(),
+            tenure.clone(),
+        ));
+        tasks.spawn(relay::tell(FrameWriter::new(links.link()), told, wants.clone(), tenure.clone()));
+        tasks.spawn(relay::ask(Wishes::new(links.link()), wants.clone()));
+        let courier = Courier::new(spool, links.link(), metrics.clone());
         let relay = Relay {
             hub: Arc::clone(hub),
             heart,

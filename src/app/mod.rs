@@ -35,6 +35,7 @@ use crate::engine::Engine;
 use crate::heartbeat::Lead;
 use crate::http::{self, Edge, Parts, Pulse as _, Readiness, Services, Way};
 use crate::ingest::queue;
+use crate::link::Endpoint;
 use crate::store::Store;
 use crate::stream::Hub;
 use crate::telemetry::{COMMIT, Logs, Metrics};
@@ -100,27 +101,30 @@ impl App {
             tracing::warn!("no redis.url is configured: nothing outlives the process");
         }
 
-        let (gate, pool, access) = Access::build(&config, keys, &metrics)?;
+        let redis = (!config.redis.url.is_empty()).then(|| Endpoint::new(&config.redis)).transpose()?;
+        let redis = redis.as_ref();
+        let (gate, pool, access) = Access::build(&config, redis, keys, &metrics)?;
         let authenticator = Arc::clone(&gate.authenticator);
         let per_address = config.limits.connections_per_address;
         let edge = Arc::new(Edge::load(config.server.clone(), per_address, metrics.clone())?);
         let (outbox, beats) = mpsc::channel(relay::BEATS_AHEAD);
         let orders = std_mpsc::channel();
-        let store = Store::new(&config.redis, &config.snapshot, metrics.clone(), clock::now, rand::random())?;
+        let store = Store::new(redis, &config.snapshot, metrics.clone(), clock::now, rand::random());
         let facts = store.facts();
         let hub = Arc::new(Hub::new(HISTORY));
-        let (way, company) = if config.redis.url.is_empty() {
+        let (way, company) = if let Some(redis) = redis {
+            let company = Company::new(&config, redis, store, &hub, orders.0.clone(), &metrics);
+            (Way::Shared(company.spool()), Some(company))
+        } else {
             let (queue, inbox) = queue::bounded(config.limits.queue);
-            let epoch = u64::try_from(clock::now().as_nanos() / 1_000_000_000).unwrap_or(1).max(1);
+            // In milliseconds: a process may end and another begin within a second.
+            let epoch = u64::try_from(clock::now().as_nanos() / 1_000_000).unwrap_or(1).max(1);
             let engine = Engine::new(config.engine(), epoch);
             let lead = Lead { engine, inbox: Inlet::Direct(inbox), after: Box::new(|_, _| {}) };
             // The other end is right here.
             let _ = orders.0.send(Order::Lead(Box::new(lead)));
             metrics.leader.set(1);
             (Way::Direct(queue), None)
-        } else {
-            let company = Company::new(&config, store, &hub, orders.0.clone(), &metrics)?;
-            (Way::Shared(company.spool()), Some(company))
         };
         let readiness = Arc::new(Readiness::default());
         let connections = TaskTracker::new();

@@ -17,14 +17,11 @@ use crate::cluster::{self, Reader, Source, Spool, Tenure};
 use crate::domain::InstanceName;
 use crate::engine::{self, Document, Engine};
 use crate::heartbeat::Lead;
-use crate::link::Link;
+use crate::link::Endpoint;
 use crate::sanitize::Position;
 use crate::store::{Loaded, Store};
 use crate::stream::Hub;
 use crate::telemetry::Metrics;
-
-/// Makes links whose answers may take so much more than others.
-pub(super) type Links = Arc<dyn Fn(Duration) -> Link + Send + Sync>;
 
 /// The pod, and all that makes it lead.
 pub(super) struct Pod {
@@ -35,7 +32,7 @@ pub(super) struct Pod {
     pub(super) lease: Duration,
     /// How long a start waits for Redis.
     pub(super) boot_timeout: Duration,
-    pub(super) links: Links,
+    pub(super) links: Endpoint,
     pub(super) spool: Spool,
     pub(super) tenure: Tenure,
     pub(super) hub: Arc<Hub>,
@@ -108,9 +105,8 @@ impl Pod {
         let own = self.rest().await;
         // Where nobody led since this pod did, its own state is the newest there is.
         let newest = before.is_some_and(|(before, led)| led && epoch == before + 1);
-        // Beats that were made up are of an earlier epoch, and past all counting.
-        let shown = self.hub.position().filter(|_| self.role.borrow().duty != Duty::Degraded);
-        let past = shown.map_or(0, |position| position.beat);
+        // Not past what the streams were shown, some of which may be made up.
+        let past = self.tenure.last_heard().beat.max(own.as_ref().map_or(0, |own| own.meta().beat));
         let mut engine = match own {
             Some(own) if newest => own,
             own => match self.load().await {
@@ -170,7 +166,7 @@ impl Pod {
         let (mut handoff, inlet) = store.handoff(self.interval);
         let from = if duty == Duty::Alone { Source::Spool } else { Source::Stream };
         let (source, told) = watch::channel(from);
-        let link = (self.links)(Reader::BLOCK);
+        let link = self.links.patient_link(Reader::BLOCK);
         let (reader, arrivals) = Reader::new(link, self.spool.clone(), engine.meta().reading.clone(), told);
         self.tasks.spawn(reader.run());
         let writing = self.tasks.spawn(store.run(inlet));

@@ -24,6 +24,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::Config;
+use crate::link::Endpoint;
 use crate::{clock, config};
 
 /// As in `0.1.0 (0123456789ab)`.
@@ -140,6 +142,26 @@ pub fn run() -> Result<(), Failure> {
 
 fn print(out: &mut impl Write, text: &str) -> Result<(), Failure> {
     writeln!(out, "{text}").map_err(|error| Failure::run(format!("cannot write: {error}")))
+}
+
+/// What is behind an error of the HTTP client: "connection refused", not "error sending request".
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "the time is over".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// The Redis that the configuration names; else this is what to tell.
+fn redis(config: &Config, none: &str) -> Result<Endpoint, Failure> {
+    if config.redis.url.is_empty() {
+        return Err(Failure::usage(format!("redis.url: is not set{none}")));
+    }
+    Endpoint::new(&config.redis).map_err(Failure::usage)
 }
 
 /// The runtime of everything but the heart, which has a thread of its own.

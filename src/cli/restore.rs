@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Failure, runtime};
+use super::{Failure, redis, runtime};
 use crate::config::Config;
 use crate::domain::Timestamp;
 use crate::link::Fault;
@@ -47,10 +47,7 @@ pub fn run(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let config = Config::load(args.config.as_deref(), env).map_err(Failure::usage)?;
-    if config.redis.url.is_empty() {
-        return Err(Failure::usage("redis.url: is not set, so there is nothing stored"));
-    }
-    let mut archive = Archive::open(&config.redis).map_err(Failure::usage)?;
+    let mut archive = Archive::new(&redis(&config, ", so there is nothing stored")?);
     runtime()?.block_on(async {
         match &args.from {
             None => list(&mut archive, out, now).await,

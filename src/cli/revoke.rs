@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::when::{self, When};
-use super::{Failure, print, runtime};
+use super::{Failure, print, redis, runtime};
 use crate::auth::audit::{Act, Row, Trail};
 use crate::auth::revocation::{Entry, Register, Target};
 use crate::config::Config;
@@ -54,13 +54,11 @@ pub fn run(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let config = Config::load(args.config.as_deref(), env).map_err(Failure::usage)?;
-    if config.redis.url.is_empty() {
-        return Err(Failure::usage(
-            "redis.url: is not set: there is no Redis, through which daemons would learn of it; without one, replace the key \
-             that signed the token",
-        ));
-    }
-    let mut register = Register::open(&config.redis).map_err(Failure::usage)?;
+    let redis = redis(
+        &config,
+        ": there is no Redis, through which daemons would learn of it; without one, replace the key that signed the token",
+    )?;
+    let mut register = Register::new(&redis);
     if args.list {
         return runtime()?.block_on(list(&mut register, out, now));
     }
@@ -68,7 +66,7 @@ pub fn run(
     // Until then a token that it is about might be accepted, were it not for this.
     let until = now.plus(config.auth.max_lifetime).plus(config.auth.leeway);
     let entry = Entry { at: now, until, before, undone: args.undo };
-    let mut trail = Trail::open(&config.redis).map_err(Failure::usage)?;
+    let mut trail = Trail::new(&redis);
     runtime()?.block_on(async {
         let told = enter(&mut register, &target, entry, args).await?;
         print(out, &told)?;

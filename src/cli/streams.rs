@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Failure, print, runtime};
+use super::{Failure, cause, print, runtime};
 
 /// What can be given on the command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -55,7 +55,7 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
 async fn ask(method: Method, url: Url, token: &str) -> Result<String, Failure> {
     let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build();
     let http = http.map_err(|error| Failure::run(format!("HTTP cannot be used: {error}")))?;
-    let unreachable = |error| Failure::run(format!("the daemon cannot be reached: {error}"));
+    let unreachable = |error| Failure::run(format!("the daemon cannot be reached: {}", cause(&error)));
     let answer = http.request(method, url).bearer_auth(token).send().await.map_err(unreachable)?;
     let status = answer.status();
     let body = answer.text().await.map_err(unreachable)?;

@@ -36,13 +36,15 @@ impl Registrar {
         Self { link, process: format!("{instance} {nonce:016x}"), life }
     }
 
-    /// Asks Redis.
+    /// Asks Redis. Where sentinels tell which server that is, they are asked first, each time: a server that was replaced may
+    /// go on to take commands for many seconds, and would give the lease a second time.
     ///
     /// # Errors
     /// Why there is no answer: to the lease that is [`Answer::Unknown`].
     pub async fn ask(&mut self, ask: Ask) -> Result<Answer, Fault> {
         let life = u64::try_from(self.life.as_millis()).unwrap_or(u64::MAX);
         let process = &self.process;
+        self.link.confirm().await?;
         match ask {
             Ask::Look => call(&mut self.link, LOOK.key(LEADER).key(LATEST).arg(process)).await,
             Ask::Acquire { attempt, known } => {

@@ -37,8 +37,8 @@ struct Shared {
     view: watch::Sender<View>,
     /// When Redis last answered anybody here.
     contact: Mutex<Duration>,
-    /// When a beat was last heard of.
-    heard: Mutex<Duration>,
+    /// When a beat was last heard of, and the newest one.
+    heard: Mutex<(Duration, Position)>,
 }
 
 /// Keeps the lease.
@@ -86,13 +86,21 @@ impl Tenure {
     /// A beat of the pod that leads was heard of.
     pub fn hear(&self, beat: Position) {
         self.0.lease.lock().hear(self.elapsed(), beat);
-        *self.0.heard.lock() = self.elapsed();
+        {
+            let mut heard = self.0.heard.lock();
+            *heard = (self.elapsed(), heard.1.max(beat));
+        }
         self.contact();
+    }
+
+    /// The newest beat heard of.
+    pub fn last_heard(&self) -> Position {
+        self.0.heard.lock().1
     }
 
     /// How long no beat was heard of.
     pub fn unheard(&self) -> Duration {
-        self.elapsed().saturating_sub(*self.0.heard.lock())
+        self.elapsed().saturating_sub(self.0.heard.lock().0)
     }
 
     /// The lease was released by who had it.

@@ -1,18 +1,19 @@
 //! Where Redis is, and how a connection to it is made.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo,
-    TlsCertificates, TlsMode,
+    AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError, TlsCertificates, Value,
 };
 use tokio::time::timeout;
 
 use super::config::Config;
 use super::fault::Fault;
+use super::link::Link;
+use super::sentinels::{self, Leading, Login, Sentinels};
 use crate::setting::Secret;
 
 /// Why the settings of Redis cannot be used. No text quotes a value but the name of a file.
@@ -36,7 +37,7 @@ pub enum Error {
     Certificates(PathBuf),
 }
 
-/// Where Redis is.
+/// Where Redis is. Clones hear of it together where another server leads.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     target: Target,
@@ -44,6 +45,14 @@ pub struct Endpoint {
     password_file: PathBuf,
     certificates: Option<TlsCertificates>,
     connect_timeout: Duration,
+    response_timeout: Duration,
+}
+
+/// A connection, and to which server it is where sentinels told that.
+#[derive(Debug, Clone)]
+pub(super) struct Connected {
+    pub(super) connection: MultiplexedConnection,
+    leading: Option<Leading>,
 }
 
 /// What a URL names.
@@ -52,14 +61,7 @@ enum Target {
     /// One server.
     Server(ConnectionInfo),
     /// The server that leads, as sentinels tell.
-    Sentinel { sentinels: Vec<ConnectionAddr>, service: String, tls: bool, redis: RedisConnectionInfo, login: Login },
-}
-
-/// What sentinels ask for, where they do.
-#[derive(Debug, Clone, Default)]
-struct Login {
-    user: Option<String>,
-    password: Option<Secret>,
+    Sentinel { sentinels: Sentinels, redis: RedisConnectionInfo },
 }
 
 const EXPECTED: &str = "must be redis://[[user]:password@]host[:port][/db], rediss:// likewise for TLS, \
@@ -82,66 +84,78 @@ impl Endpoint {
             password_file: config.password_file.clone(),
             certificates,
             connect_timeout: config.connect_timeout,
+            response_timeout: config.response_timeout,
         };
         endpoint.password()?;
         Ok(endpoint)
+    }
+
+    /// A link that connects when it is first used.
+    pub fn link(&self) -> Link {
+        self.link_within(self.response_timeout)
+    }
+
+    /// The same where answers may take so much more than is configured.
+    pub fn patient_link(&self, more: Duration) -> Link {
+        self.link_within(self.response_timeout + more)
+    }
+
+    /// The same where answers may take so long.
+    pub fn link_within(&self, response_timeout: Duration) -> Link {
+        Link::new(self.clone(), response_timeout)
+    }
+
+    /// Longest time for a call: a connection to be made, and an answer.
+    pub(super) fn patience(&self) -> Duration {
+        self.connect_timeout + self.response_timeout
     }
 
     /// Makes a connection. The password's file is read anew each time, so that a password can be changed.
     ///
     /// # Errors
     /// Why none can be made.
-    pub async fn connect(&self) -> Result<MultiplexedConnection, Fault> {
+    pub(super) async fn connect(&self) -> Result<Connected, Fault> {
         let password = self.password().map_err(|_| Fault::Denied)?;
-        // Answers are waited for by the caller, as long as befits the command.
-        let options =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(self.connect_timeout)).set_response_timeout(None);
-        match &self.target {
-            Target::Server(info) => {
-                let login = with_password(info.redis_settings().clone(), password.as_ref());
-                let info = info.clone().set_redis_settings(login);
-                let client = match (&self.certificates, info.addr()) {
-                    (Some(certificates), ConnectionAddr::TcpTls { .. }) => {
-                        Client::build_with_tls(info, certificates.clone())
-                    }
-                    _ => Client::open(info),
-                };
-                let connecting = client.map_err(|error| Fault::connecting(&error))?;
-                let connecting = connecting.get_multiplexed_async_connection_with_config(&options);
-                let connected = timeout(self.connect_timeout, connecting).await.map_err(|_| Fault::Timeout)?;
-                connected.map_err(|error| Fault::connecting(&error))
+        let (info, login, leading) = match &self.target {
+            Target::Server(info) => (info.clone(), info.redis_settings(), None),
+            Target::Sentinel { sentinels, redis } => {
+                let leading = sentinels.leading(self.certificates.as_ref(), self.connect_timeout).await?;
+                let info = leading.info(sentinels.tls).map_err(|error| Fault::connecting(&error))?;
+                (info, redis, Some(leading))
             }
-            Target::Sentinel { sentinels, service, tls, redis, login } => {
-                let login_to_redis = with_password(redis.clone(), password.as_ref());
-                let builder = SentinelClientBuilder::new(sentinels.clone(), service, SentinelServerType::Master);
-                let mut builder =
-                    builder.map_err(|error| Fault::connecting(&error))?.set_client_to_redis_db(login_to_redis.db());
-                if let Some(user) = login_to_redis.username() {
-                    builder = builder.set_client_to_redis_username(user);
-                }
-                if let Some(password) = login_to_redis.password() {
-                    builder = builder.set_client_to_redis_password(password);
-                }
-                if let Some(user) = &login.user {
-                    builder = builder.set_client_to_sentinel_username(user);
-                }
-                if let Some(password) = &login.password {
-                    builder = builder.set_client_to_sentinel_password(password.expose());
-                }
-                if *tls {
-                    builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
-                    if let Some(certificates) = &self.certificates {
-                        builder = builder
-                            .set_client_to_redis_certificates(certificates.clone())
-                            .set_client_to_sentinel_certificates(certificates.clone());
-                    }
-                }
-                let mut client = builder.build().map_err(|error| Fault::connecting(&error))?;
-                // A sentinel is asked, the server it names is asked for its role, and then connected to.
-                let connecting = client.get_async_connection_with_config(&options);
-                let connected = timeout(self.connect_timeout * 3, connecting).await.map_err(|_| Fault::Timeout)?;
-                connected.map_err(|error| Fault::connecting(&error))
-            }
+        };
+        let info = info.set_redis_settings(with_password(login.clone(), password.as_ref()));
+        let connecting = async {
+            // Answers are waited for by the caller, as long as befits the command.
+            let options = AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(self.connect_timeout))
+                .set_response_timeout(None);
+            let client = sentinels::open(info, self.certificates.as_ref())?;
+            let mut connection = client.get_multiplexed_async_connection_with_config(&options).await?;
+            let leads = leading.is_none() || leads(&mut connection).await?;
+            Ok(leads.then_some(connection))
+        };
+        let connected = timeout(self.connect_timeout, connecting).await.map_err(|_| Fault::Timeout)?;
+        let connection = connected.map_err(|error: RedisError| Fault::connecting(&error))?;
+        Ok(Connected { connection: connection.ok_or(Fault::ReadOnly)?, leading })
+    }
+
+    /// Makes sure of which server leads, as most sentinels have it; there is nothing to ask where there are none.
+    ///
+    /// # Errors
+    /// When not so many answer.
+    pub(super) async fn confirm(&self, within: Duration) -> Result<(), Fault> {
+        if let Target::Sentinel { sentinels, .. } = &self.target {
+            sentinels.agree(self.certificates.as_ref(), within).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a connection is to a server that leads no more, as far as that was heard.
+    pub(super) fn left(&self, connected: &Connected) -> bool {
+        match (&self.target, &connected.leading) {
+            (Target::Sentinel { sentinels, .. }, Some(leading)) => sentinels.left(leading),
+            _ => false,
         }
     }
 
@@ -162,6 +176,15 @@ impl Endpoint {
 /// Whether a URL can be used; else what it must be.
 pub(super) fn check(url: &str) -> Result<(), &'static str> {
     parse(url).map(|_| ()).map_err(|_| EXPECTED)
+}
+
+/// Whether a server says that it leads. One whose user may not ask that refuses to be written to where it does not.
+async fn leads(connection: &mut MultiplexedConnection) -> Result<bool, RedisError> {
+    match redis::cmd("ROLE").query_async::<Vec<Value>>(connection).await {
+        Ok(role) => Ok(role.first().is_none_or(|role| *role == Value::BulkString(b"master".to_vec()))),
+        Err(error) if Fault::from(&error) == Fault::Denied => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 fn with_password(login: RedisConnectionInfo, password: Option<&Secret>) -> RedisConnectionInfo {
@@ -211,7 +234,8 @@ fn parse(url: &str) -> Result<Target, Error> {
             _ => Err(Error::Url(EXPECTED)),
         }
     });
-    Ok(Target::Sentinel { sentinels, service: service.to_owned(), tls, redis, login: asked? })
+    let (service, told) = (service.to_owned(), Arc::default());
+    Ok(Target::Sentinel { sentinels: Sentinels { addresses: sentinels, service, tls, login: asked?, told }, redis })
 }
 
 #[cfg(test)]
@@ -221,8 +245,8 @@ mod tests {
 
     fn sentinel(url: &str) -> (Vec<String>, String, bool, RedisConnectionInfo, Login) {
         match parse(url).unwrap() {
-            Target::Sentinel { sentinels, service, tls, redis, login } => {
-                (sentinels.iter().map(ToString::to_string).collect(), service, tls, redis, login)
+            Target::Sentinel { sentinels: Sentinels { addresses, service, tls, login, .. }, redis } => {
+                (addresses.iter().map(ToString::to_string).collect(), service, tls, redis, login)
             }
             Target::Server(_) => panic!("sentinels were expected"),
         }

@@ -84,7 +84,6 @@ impl Fault {
     pub(super) fn connecting(error: &RedisError) -> Self {
         match Self::from(error) {
             Self::Lost | Self::Other if error.kind() == ErrorKind::Io => Self::Unreachable,
-            _ if error.kind() == ErrorKind::MasterNameNotFoundBySentinel => Self::Unreachable,
             fault => fault,
         }
     }

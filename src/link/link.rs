@@ -6,7 +6,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, RedisError};
 use tokio::time::timeout;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Connected, Endpoint};
 use super::fault::Fault;
 
 /// A connection to Redis.
@@ -14,13 +14,12 @@ use super::fault::Fault;
 pub struct Link {
     endpoint: Endpoint,
     response_timeout: Duration,
-    connection: Option<MultiplexedConnection>,
+    connected: Option<Connected>,
 }
 
 impl Link {
-    /// A link that connects when it is first used; answers may take so long.
-    pub fn new(endpoint: Endpoint, response_timeout: Duration) -> Self {
-        Self { endpoint, response_timeout, connection: None }
+    pub(super) fn new(endpoint: Endpoint, response_timeout: Duration) -> Self {
+        Self { endpoint, response_timeout, connected: None }
     }
 
     /// How long an answer may take when so many bytes go over the wire: a second more for each 16 MiB.
@@ -38,11 +37,11 @@ impl Link {
         bytes: usize,
         call: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, Fault> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
+        let mut connected = match self.connected.take().filter(|connected| !self.endpoint.left(connected)) {
+            Some(connected) => connected,
             None => self.endpoint.connect().await?,
         };
-        let outcome = match timeout(self.patience(bytes), call(&mut connection)).await {
+        let outcome = match timeout(self.patience(bytes), call(&mut connected.connection)).await {
             Ok(outcome) => outcome.map_err(|error| {
                 let fault = Fault::from(&error);
                 tracing::debug!(fault = fault.as_str(), code = error.code(), "a command failed");
@@ -51,9 +50,22 @@ impl Link {
             Err(_) => Err(Fault::Timeout),
         };
         if outcome.as_ref().err().is_none_or(|fault| !fault.ends_connection()) {
-            self.connection = Some(connection);
+            self.connected = Some(connected);
         }
         outcome
+    }
+
+    /// Makes sure that the server is the one that leads, where sentinels tell that: most of them have to say so. Without
+    /// that a server that was cut off, and was replaced meanwhile, would be believed for as long as it takes commands.
+    ///
+    /// # Errors
+    /// [`Fault::Unreachable`] when not so many answer, [`Fault::Lost`] when it is another server: it is connected to next.
+    pub async fn confirm(&mut self) -> Result<(), Fault> {
+        self.endpoint.confirm(self.response_timeout).await?;
+        match self.connected.take_if(|connected| self.endpoint.left(connected)) {
+            Some(_) => Err(Fault::Lost),
+            None => Ok(()),
+        }
     }
 
     /// Sends one command; see [`Self::call`].

@@ -6,6 +6,7 @@ mod endpoint;
 mod fault;
 #[expect(clippy::module_inception, reason = "the room is named for what it makes")]
 mod link;
+mod sentinels;
 mod shared;
 
 pub use config::Config;

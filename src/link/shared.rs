@@ -8,8 +8,7 @@ use redis::RedisError;
 use redis::aio::MultiplexedConnection;
 use tokio::time::{Instant, timeout_at};
 
-use super::config::Config;
-use super::endpoint::{Endpoint, Error};
+use super::endpoint::{Connected, Endpoint};
 use super::fault::Fault;
 use crate::breaker::{Breaker, Outcome, Permit, Settings};
 use crate::telemetry::Metrics;
@@ -32,7 +31,6 @@ const SETTINGS: Settings = Settings {
 /// breaker is open, calls fail at once.
 pub struct Shared {
     endpoint: Endpoint,
-    within: Duration,
     label: &'static str,
     metrics: Metrics,
     origin: Instant,
@@ -50,21 +48,17 @@ struct Judge {
 
 #[derive(Default)]
 struct Current {
-    connection: Option<MultiplexedConnection>,
+    connected: Option<Connected>,
     /// Counts connections, so that one that replaced a broken one is not given up for it.
     number: u64,
 }
 
 impl Shared {
     /// A connection whose breaker has this label in the metrics. The seed is for the breaker's jitter.
-    ///
-    /// # Errors
-    /// When the settings cannot be used.
-    pub fn new(config: &Config, label: &'static str, metrics: Metrics, seed: u64) -> Result<Self, Error> {
+    pub fn new(endpoint: Endpoint, label: &'static str, metrics: Metrics, seed: u64) -> Self {
         metrics.circuit_breaker_open_total.with_label_values(&[label]);
         let shared = Self {
-            endpoint: Endpoint::new(config)?,
-            within: config.connect_timeout + config.response_timeout,
+            endpoint,
             label,
             metrics,
             origin: Instant::now(),
@@ -72,7 +66,7 @@ impl Shared {
             connection: tokio::sync::Mutex::default(),
         };
         shared.tell(&mut shared.judge.lock());
-        Ok(shared)
+        shared
     }
 
     /// Makes a call.
@@ -94,7 +88,7 @@ impl Shared {
     where
         F: Future<Output = Result<T, RedisError>>,
     {
-        let deadline = Instant::now() + self.within;
+        let deadline = Instant::now() + self.endpoint.patience();
         let (connection, number) = timeout_at(deadline, self.connection()).await.map_err(|_| Fault::Timeout)??;
         // The driver's own limit is off: this one covers connecting and answering together.
         let outcome = match timeout_at(deadline, call(connection)).await {
@@ -114,15 +108,15 @@ impl Shared {
     /// The connection and its number. Those who come while it is being made wait, each no longer than its own limit.
     async fn connection(&self) -> Result<(MultiplexedConnection, u64), Fault> {
         let mut current = self.connection.lock().await;
-        let connection = match &current.connection {
-            Some(connection) => connection.clone(),
-            None => {
+        let connected = match &current.connected {
+            Some(connected) if !self.endpoint.left(connected) => connected.clone(),
+            _ => {
                 let made = self.endpoint.connect().await?;
                 current.number += 1;
-                current.connection.insert(made).clone()
+                current.connected.insert(made).clone()
             }
         };
-        Ok((connection, current.number))
+        Ok((connected.connection, current.number))
     }
 
     /// Gives up a connection that may be out of step, unless it was replaced already.
@@ -131,7 +125,7 @@ impl Shared {
         if let Ok(mut current) = self.connection.try_lock()
             && number == current.number
         {
-            current.connection = None;
+            current.connected = None;
         }
     }
 

@@ -7,7 +7,7 @@ use super::keys;
 use super::load::{Unfit, parse};
 use super::remote::Remote;
 use crate::domain::Timestamp;
-use crate::link::{Config, Endpoint, Error, Fault, Link};
+use crate::link::{Endpoint, Fault};
 
 /// All states that Redis holds.
 #[derive(Debug)]
@@ -50,13 +50,9 @@ impl Archive {
     /// The key of the state that a start loads first.
     pub const LATEST: &str = keys::LATEST;
 
-    /// The archive in the configured Redis.
-    ///
-    /// # Errors
-    /// When the settings cannot be used.
-    pub fn open(config: &Config) -> Result<Self, Error> {
-        let link = Link::new(Endpoint::new(config)?, config.response_timeout);
-        Ok(Self { backend: Backend::Redis(Box::new(Remote::new(link))) })
+    /// The archive in this Redis.
+    pub fn new(redis: &Endpoint) -> Self {
+        Self { backend: Backend::Redis(Box::new(Remote::new(redis.link()))) }
     }
 
     /// Names of `meta:latest`, where it exists, of the snapshots, the newest first, and of what was kept aside.

@@ -39,7 +39,7 @@ use self::shelf::Shelf;
 use crate::breaker::{Breaker, Settings};
 use crate::domain::Timestamp;
 use crate::engine::Reading;
-use crate::link::{Config, Endpoint, Error, Fault, Link};
+use crate::link::{Endpoint, Fault};
 use crate::telemetry::Metrics;
 
 /// The label of the breaker in front of Redis.
@@ -84,25 +84,21 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store that is configured; it connects when it is first used. `clock` tells the time of day; the seed is for
-    /// the jitter of the breaker.
-    ///
-    /// # Errors
-    /// When the settings cannot be used.
+    /// The store in Redis, or in memory where there is none; it connects when it is first used. `clock` tells the time of
+    /// day; the seed is for the jitter of the breaker.
     pub fn new(
-        config: &Config,
+        redis: Option<&Endpoint>,
         snapshots: &SnapshotConfig,
         metrics: Metrics,
         clock: fn() -> Timestamp,
         seed: u64,
-    ) -> Result<Self, Error> {
-        let backend = if config.url.is_empty() {
-            Backend::Memory(Shelf::default())
-        } else {
-            Backend::Redis(Box::new(Remote::new(Link::new(Endpoint::new(config)?, config.response_timeout))))
+    ) -> Self {
+        let backend = match redis {
+            Some(endpoint) => Backend::Redis(Box::new(Remote::new(endpoint.link()))),
+            None => Backend::Memory(Shelf::default()),
         };
-        Ok(Self {
-            facts: Facts::new(!config.url.is_empty(), metrics.clone()),
+        Self {
+            facts: Facts::new(redis.is_some(), metrics.clone()),
             backend,
             breaker: Breaker::new(SETTINGS, seed),
             openings: 0,
@@ -116,7 +112,7 @@ impl Store {
             away: None,
             wrote: false,
             last_snapshot: None,
-        })
+        }
     }
 
     /// Writes in this epoch from now on; 0: writes nothing, and finds out when Redis can be reached. What was loaded, or written in the epoch before, may be replaced.

@@ -11,6 +11,7 @@ use super::*;
 use crate::analyze::vitals::{ClientFacts, Pulse, StoreFacts};
 use crate::domain::{AgentId, Kind, Observation, SessionKey, Source as Origin, Text};
 use crate::engine::{self, Document, Engine, Reading};
+use crate::link::Config;
 use crate::setting::SecretUrl;
 
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -41,7 +42,7 @@ impl Server {
 
     async fn backend(&self) -> Backend {
         let config = self.config();
-        let link = Link::new(Endpoint::new(&config).unwrap(), Duration::from_secs(5));
+        let link = Endpoint::new(&config).unwrap().link_within(Duration::from_secs(5));
         let mut backend = Backend::Redis(Box::new(Remote::new(link)));
         let mut pace = tokio::time::interval(Duration::from_millis(10));
         for _ in 0..1000 {
@@ -63,8 +64,7 @@ impl Drop for Server {
 
 fn store_on(backend: Backend) -> Store {
     let metrics = Metrics::new().unwrap();
-    let mut store =
-        Store::new(&Config::default(), &SnapshotConfig::default(), metrics.clone(), || at(60_000), 1).unwrap();
+    let mut store = Store::new(None, &SnapshotConfig::default(), metrics.clone(), || at(60_000), 1);
     store.facts = Facts::new(true, metrics);
     store.backend = backend;
     store

@@ -1,11 +1,13 @@
 //! Who may connect at all, and by what.
 
 use std::net::Ipv4Addr;
+use std::process::Stdio;
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::support::{Answer, Daemon, Stream, connect, eventually, project, rest, token, try_connect, within};
+use crate::support::{Answer, Daemon, Stream, binary, connect, eventually, project, rest, token, try_connect, within};
 
 /// Who the daemon takes the client of a stream to be, by its own account.
 async fn addresses(daemon: &Daemon) -> Vec<String> {
@@ -187,6 +189,34 @@ async fn open_by_tls(daemon: &Daemon, certificate: &str) -> Stream {
     let connector = tokio_tungstenite::Connector::Rustls(std::sync::Arc::new(config));
     let opening = tokio_tungstenite::connect_async_tls_with_config(request, None, false, Some(connector));
     Stream::new(within("the handshake", opening).await.unwrap().0).await.unwrap()
+}
+
+#[tokio::test]
+async fn commands_believe_the_authority_that_is_named() {
+    let fixture = |name: &str| project("tests/fixtures/tls").join(name);
+    let (certificate, key) = (fixture("one.crt"), fixture("one.key"));
+    let settings =
+        [("server__tls_cert_file", certificate.to_str().unwrap()), ("server__tls_key_file", key.to_str().unwrap())];
+    let daemon = Daemon::launch_unready(&settings).await;
+    let url = format!("https://localhost:{}", daemon.address.port());
+    let command = |word: &str, believed: &str| {
+        let mut command = binary();
+        let token = token("a", "metacog.stream metacog.admin");
+        command.args([word, "--json", "--url", &url, "--token", &token]).env("SSL_CERT_FILE", fixture(believed));
+        command
+    };
+    let mut watch = command("watch", "one.crt").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let hello = within("a line", lines.next_line()).await.unwrap().unwrap_or_default();
+    assert!(hello.contains("\"type\":\"hello\""), "{hello}");
+    watch.kill().await.unwrap();
+    let listed = within("the list", command("streams", "one.crt").output()).await.unwrap();
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    for word in ["watch", "streams"] {
+        let refused = within("an end", command(word, "two.crt").output()).await.unwrap();
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(1) && told.contains("certificate"), "{word}: {told}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use redis::streams::StreamRangeReply;
 
 use super::row::Row;
 use crate::domain::Timestamp;
-use crate::link::{Config, Endpoint, Error, Fault, Link};
+use crate::link::{Endpoint, Fault, Link};
 
 /// The trail, a stream.
 const TRAIL: &str = "meta:audit";
@@ -28,13 +28,9 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// The trail that the settings name; it connects when it is first used.
-    ///
-    /// # Errors
-    /// When the settings cannot be used.
-    pub fn open(config: &Config) -> Result<Self, Error> {
-        let link = Link::new(Endpoint::new(config)?, config.response_timeout);
-        Ok(Self { link, writer: format!("{:016x}", rand::random::<u64>()) })
+    /// The trail in this Redis; it connects when it is first used.
+    pub fn new(redis: &Endpoint) -> Self {
+        Self { link: redis.link(), writer: format!("{:016x}", rand::random::<u64>()) }
     }
 
     /// Adds rows, the first of which has this number. After [`Fault::Timeout`] and [`Fault::Lost`] they can be added again

@@ -6,7 +6,7 @@ use redis::Script;
 
 use super::{Book, Entry, Target};
 use crate::domain::Timestamp;
-use crate::link::{Config, Endpoint, Error, Fault, Link};
+use crate::link::{Endpoint, Fault, Link};
 
 /// The revocations, a hash.
 const ENTRIES: &str = "meta:revoked:entries";
@@ -35,12 +35,9 @@ impl Register {
     /// Most entries that are kept, those that undo among them. Beyond that, revoking by time is the way.
     pub const MOST: usize = 65_536;
 
-    /// The register that the settings name; it connects when it is first used.
-    ///
-    /// # Errors
-    /// When the settings cannot be used.
-    pub fn open(config: &Config) -> Result<Self, Error> {
-        Ok(Self { link: Link::new(Endpoint::new(config)?, config.response_timeout) })
+    /// The register in this Redis; it connects when it is first used.
+    pub fn new(redis: &Endpoint) -> Self {
+        Self { link: redis.link() }
     }
 
     /// All entries.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::when::{self, When};
-use super::{Failure, runtime};
+use super::{Failure, redis, runtime};
 use crate::auth::audit::{Report, Row, Span, Trail};
 use crate::config::Config;
 use crate::domain::Timestamp;
@@ -55,10 +55,7 @@ pub fn run(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let config = Config::load(args.config.as_deref(), env).map_err(Failure::usage)?;
-    if config.redis.url.is_empty() {
-        return Err(Failure::usage("redis.url: is not set: there is no Redis, and so there is no trail"));
-    }
-    let mut trail = Trail::open(&config.redis).map_err(Failure::usage)?;
+    let mut trail = Trail::new(&redis(&config, ": there is no Redis, and so there is no trail")?);
     let (since, until) = (args.since.moment(now), args.until.moment(now));
     if since >= until {
         return Err(Failure::usage("--since: must lie before --until"));

@@ -6,6 +6,8 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
+use crate::cli::cause;
+
 /// Where and as whom to post.
 #[derive(Clone)]
 pub struct Client {
@@ -42,7 +44,7 @@ pub enum ClientError {
     #[error("HTTP cannot be used: {0}")]
     Setup(reqwest::Error),
     /// Nobody answers.
-    #[error("the daemon cannot be reached: {0}")]
+    #[error("the daemon cannot be reached: {}", cause(.0))]
     Unreachable(reqwest::Error),
     /// The daemon refuses.
     #[error("the daemon answers {status}: {detail}")]

@@ -9,7 +9,7 @@ use redis::aio::MultiplexedConnection;
 
 use super::model::Model;
 use crate::cluster::{Answer, Ask, Registrar};
-use crate::link::{Config, Endpoint, Link};
+use crate::link::{Config, Endpoint};
 use crate::sanitize::Position;
 use crate::setting::SecretUrl;
 
@@ -50,7 +50,7 @@ impl Server {
 
     fn registrar(&self, instance: &str, nonce: u64, life: Duration) -> Registrar {
         let config = Config { url: SecretUrl::new(self.url()), ..Config::default() };
-        let link = Link::new(Endpoint::new(&config).unwrap(), Duration::from_secs(10));
+        let link = Endpoint::new(&config).unwrap().link_within(Duration::from_secs(10));
         Registrar::new(link, instance, nonce, life)
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use crate::support::{Daemon, Redis, Set, eventually, free_port};
+use crate::support::{Daemon, Redis, Sentinels, Set, eventually, free_port};
 
 /// Starts a daemon with these settings, has its state stored, and looks that no secret was told.
 async fn stores(settings: &[Set<'_>], secrets: &[&str]) -> Daemon {
@@ -124,38 +124,61 @@ async fn tls() {
 
 #[tokio::test]
 async fn sentinels_tell_who_leads() {
-    let first = Redis::start().await;
-    let second = Redis::start_with(&["--save", "", "--replicaof", &format!("127.0.0.1 {}", first.port)]).await;
-    let directory = tempfile::tempdir().unwrap();
-    let (file, port) = (directory.path().join("sentinel.conf"), free_port());
-    let settings = format!(
-        "port {port}\ndir {}\nsentinel monitor mind 127.0.0.1 {} 1\nsentinel down-after-milliseconds mind 500\n\
-         sentinel failover-timeout mind 3000\n",
-        directory.path().display(),
-        first.port
-    );
-    std::fs::write(&file, settings).unwrap();
-    let mut sentinel = Command::new("redis-server");
-    sentinel.arg(&file).arg("--sentinel").stdout(std::process::Stdio::null()).kill_on_drop(true);
-    let mut sentinel = sentinel.spawn().expect("redis-server runs");
-    let asked = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
-    eventually("the sentinel to know the replica", || async {
-        let mut connection = asked.get_multiplexed_async_connection().await.ok()?;
-        let mut command = redis::cmd("SENTINEL");
-        let known: Vec<redis::Value> = command.arg("REPLICAS").arg("mind").query_async(&mut connection).await.ok()?;
-        (!known.is_empty()).then_some(())
-    })
-    .await;
-    let url = format!("redis+sentinel://127.0.0.1:{port}/mind");
-    let daemon = stores(&[("redis__url", &url), ("redis__connect_timeout", "2s")], &[]).await;
+    let mut first = Redis::start().await;
+    let second = replica(&first).await;
+    let sentinels = Sentinels::before(&first, &second, 1).await;
+    let daemon = stores(&[("redis__url", &sentinels.url()), ("redis__connect_timeout", "2s")], &[]).await;
     assert!(has_state(&first, &[]).await);
     assert!(has_state(&second, &[]).await);
 
-    let mut first = first;
     first.kill().await;
     daemon.state_when("memory", |state| state["store"]["mode"] == "memory").await;
     daemon.state_when("the new leader", |state| state["store"]["mode"] == "redis").await;
     let role: Vec<redis::Value> = second.command(&["ROLE"]).await;
     assert_eq!(role[0], redis::Value::BulkString(b"master".to_vec()));
-    sentinel.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_was_replaced_is_left_although_it_takes_commands() {
+    // It cannot be made a replica, so it will go on for ever.
+    let first =
+        Redis::start_with(&["--save", "", "--rename-command", "SLAVEOF", "", "--rename-command", "REPLICAOF", ""]);
+    let first = first.await;
+    let second = replica(&first).await;
+    let sentinels = Sentinels::before(&first, &second, 3).await;
+    // One that is cut off keeps nobody from knowing.
+    sentinels.signal(2, "STOP").await;
+    let daemon = stores(&[("redis__url", &sentinels.url())], &[]).await;
+    assert!(has_state(&first, &[]).await);
+
+    sentinels.switch().await;
+    eventually("the sentinels to name the other", || async {
+        (sentinels.leading().await == second.port).then_some(())
+    })
+    .await;
+    let beat = |latest: serde_json::Value| latest["beat"].as_u64().unwrap_or_default();
+    let before = beat(second.latest().await);
+    eventually("the lease and the state to be there", || async {
+        let held: bool = second.command(&["EXISTS", "meta:leader"]).await;
+        (held && beat(second.latest().await) > before + 5).then_some(())
+    })
+    .await;
+    daemon.state_when("the store", |state| state["store"]["mode"] == "redis").await;
+    let role: Vec<redis::Value> = first.command(&["ROLE"]).await;
+    assert_eq!(role[0], redis::Value::BulkString(b"master".to_vec()));
+    let left = beat(first.latest().await);
+    eventually("the other to go on", || async { (beat(second.latest().await) > before + 10).then_some(()) }).await;
+    assert_eq!(beat(first.latest().await), left, "nothing is written to it any more");
+
+    // Two of three that are cut off may know of another change: nobody can be sure to lead.
+    sentinels.signal(1, "STOP").await;
+    daemon.state_when("no lease", |state| state["cluster"]["status"] == "degraded").await;
+    sentinels.signal(1, "CONT").await;
+    daemon.state_when("the lease", |state| state["cluster"]["status"] == "led").await;
+}
+
+async fn replica(of: &Redis) -> Redis {
+    let port = of.port.to_string();
+    let arguments = ["--save", "", "--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"];
+    Redis::start_with(&arguments).await
 }

@@ -7,6 +7,7 @@ mod http;
 mod proxy;
 mod redis;
 pub mod runbook;
+mod sentinels;
 mod stream;
 mod wait;
 
@@ -14,5 +15,6 @@ pub use daemon::{Daemon, SECRET, Set, answer, binary, sign, token, unix_now};
 pub use http::{Answer, gzip, rest};
 pub use proxy::Proxy;
 pub use redis::{Redis, free_port, project};
+pub use sentinels::Sentinels;
 pub use stream::{Closed, Stream, connect, try_connect};
 pub use wait::{LIMIT, eventually, within};
