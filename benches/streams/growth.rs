@@ -134,7 +134,7 @@ impl Curve {
         let points = || self.series.iter().flat_map(|(_, points)| points);
         let edge = |pick: fn(f64, f64) -> f64, of: fn(&(f64, f64)) -> f64| points().map(of).reduce(pick).unwrap_or(1.0);
         let (from, to) = (edge(f64::min, |point| point.0), edge(f64::max, |point| point.0));
-        let high = edge(f64::max, |point| point.1) * 1.2;
+        let high = edge(f64::max, |point| point.1) * 1.3;
         let area = SVGBackend::new(&path, (720, 360)).into_drawing_area();
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&area)
@@ -150,7 +150,7 @@ impl Curve {
             line.label(*name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
             chart.draw_series(points.iter().map(|&point| Circle::new(point, 3, colour.filled())))?;
         }
-        chart.configure_series_labels().position(SeriesLabelPosition::LowerRight).border_style(BLACK).draw()?;
+        chart.configure_series_labels().position(SeriesLabelPosition::UpperRight).border_style(BLACK).draw()?;
         area.present()?;
         Ok(())
     }
