@@ -1,7 +1,7 @@
 //! Load on the real daemon, on loopback: fan-out against a floor server, memory, the heart under load, ingest, a failing
-//! Redis.
+//! Redis; and how costs grow.
 //!
-//! `cargo bench --bench streams` runs all of it in some 90 seconds and prints tables; `-- --help` shows what can be set.
+//! `cargo bench --bench streams` runs all of it in some two minutes and prints tables; `-- --help` shows what can be set.
 //! Without `--bench`, as under `cargo test --all-targets`, it runs each part for a moment with few streams, so that the
 //! tools stay in order. `benches/README.md` says what the figures mean and what they were.
 
