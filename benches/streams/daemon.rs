@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
+use super::Args;
 use super::feed::Http;
 use super::machine;
 
@@ -37,9 +39,9 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts `serve` with the defaults, but for these settings, and waits until it is ready.
-    pub fn start(interval: Duration, settings: &[Setting], cpu: Option<&str>) -> Self {
-        let mut command = machine::command(env!("CARGO_BIN_EXE_consciousness-system"), cpu);
+    /// Starts `serve` with the defaults, but for what the arguments set, and waits until it is ready.
+    pub fn start(interval: Duration, args: &Args, cpu: Option<&str>) -> Self {
+        let mut command = machine::command(program(args), cpu);
         command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut set = |key: &str, value: &str| {
             command.env(format!("CONSCIOUSNESS__{}", key.replace('.', "__").to_uppercase()), value);
@@ -48,7 +50,7 @@ impl Daemon {
         set("auth.secret", SECRET);
         set("log.format", "json");
         set("heart.interval", &format!("{}ms", interval.as_millis()));
-        settings.iter().for_each(|setting| set(&setting.key, &setting.value));
+        args.settings.iter().for_each(|setting| set(&setting.key, &setting.value));
         let mut child = command.spawn().expect("the daemon starts");
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
@@ -66,7 +68,7 @@ impl Daemon {
         let deadline = Instant::now() + Duration::from_secs(10);
         while Http::connect(address).get("/readyz", "").0 != 200 {
             assert!(Instant::now() < deadline, "the daemon is not ready");
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(1));
         }
         daemon
     }
@@ -89,6 +91,11 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What is measured.
+pub fn program(args: &Args) -> &Path {
+    args.daemon.as_deref().unwrap_or(Path::new(env!("CARGO_BIN_EXE_consciousness-system")))
 }
 
 /// A fresh token of an hour.

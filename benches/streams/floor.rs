@@ -21,7 +21,7 @@ impl Floor {
     /// Starts this program anew as a floor server that sends frames of so many bytes.
     pub fn start(streams: usize, bytes: usize, interval: Duration, cpu: Option<&str>) -> Self {
         let this = std::env::current_exe().unwrap();
-        let mut command = machine::command(this.to_str().unwrap(), cpu);
+        let mut command = machine::command(&this, cpu);
         command.args([FLAG, &streams.to_string(), &bytes.to_string(), &interval.as_millis().to_string()]);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();

@@ -25,7 +25,7 @@ pub fn run(args: &Args) {
         INTERVAL.as_millis()
     );
     head();
-    let daemon = Daemon::start(INTERVAL, &args.settings, None);
+    let daemon = Daemon::start(INTERVAL, args, None);
     let mut readers = Readers::new();
     readers.open(daemon.address, 1);
     readers.read_for(Duration::from_millis(200));
@@ -49,9 +49,10 @@ pub fn run(args: &Args) {
 
     // They stay open until the phase is over: to end them is another load.
     let mut more = Vec::new();
-    phase(&format!("{streams} connects at once"), args, &daemon, &mut readers, |readers, length| {
+    let connects = args.connects;
+    phase(&format!("{connects} connects at once"), args, &daemon, &mut readers, |readers, length| {
         let mut crowd = Readers::new();
-        crowd.open(daemon.address, streams);
+        crowd.open(daemon.address, connects);
         more.push(crowd);
         readers.read_for(length);
     });

@@ -53,7 +53,7 @@ pub fn run(args: &Args) {
 }
 
 fn measure(args: &Args, name: &str, batch: usize, sender: impl Fn(SocketAddr) -> Sender + Sync) {
-    let daemon = Daemon::start(INTERVAL, &args.settings, None);
+    let daemon = Daemon::start(INTERVAL, args, None);
     let token = daemon::token("load", "metacog.observe");
     let cpu = machine::cpu_ns(daemon.pid(), None);
     let clock = Instant::now();

@@ -1,6 +1,7 @@
 //! The machine, and what `/proc` tells of a process.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Prints what the figures depend on.
@@ -40,12 +41,12 @@ pub fn all_cpus() -> String {
 }
 
 /// A command that runs on this CPU, or on any.
-pub fn command(program: &str, cpu: Option<&str>) -> Command {
+pub fn command(program: &Path, cpu: Option<&str>) -> Command {
     match cpu {
         None => Command::new(program),
         Some(cpu) => {
             let mut command = Command::new("taskset");
-            command.args(["-c", cpu, program]);
+            command.args(["-c", cpu]).arg(program);
             command
         }
     }

@@ -20,8 +20,10 @@ mod ingest;
 mod machine;
 mod memory;
 mod readers;
+mod start;
 mod store;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -32,7 +34,7 @@ use self::daemon::Setting;
 #[derive(Debug, Clone, Parser)]
 pub struct Args {
     /// Parts to run
-    #[arg(long, value_delimiter = ',', default_value = "fanout,memory,heart,ingest,store")]
+    #[arg(long, value_delimiter = ',', default_value = "fanout,memory,heart,ingest,store,start")]
     only: Vec<String>,
     /// Streams of the fan-out, comma-separated for several runs, and of the heart's load (the first)
     #[arg(long, value_delimiter = ',', default_value = "1000")]
@@ -43,6 +45,9 @@ pub struct Args {
     /// Time between beats in the fan-out, milliseconds
     #[arg(long, default_value_t = 50)]
     interval: u64,
+    /// Streams that are asked for at once in the heart's load
+    #[arg(long, default_value_t = 1_000)]
+    connects: usize,
     /// Streams of the memory part
     #[arg(long, value_delimiter = ',', default_value = "1000,4000")]
     idle_streams: Vec<usize>,
@@ -58,6 +63,9 @@ pub struct Args {
     /// A daemon's configuration key, as in `limits.frames_per_second=25`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<Setting>,
+    /// Another build of the daemon to measure, to compare it
+    #[arg(long, value_name = "PROGRAM")]
+    daemon: Option<PathBuf>,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
@@ -73,7 +81,7 @@ impl Args {
             return Self::parse();
         }
         // Cargo hands a test run's filters to every target; they mean nothing here.
-        let smoke = "streams --streams 20 --idle-streams 20 --seconds 0.15 --rounds 1 --unpinned";
+        let smoke = "streams --streams 20 --connects 20 --idle-streams 20 --seconds 0.15 --rounds 1 --unpinned";
         Self::parse_from(smoke.split(' '))
     }
 }
@@ -93,7 +101,8 @@ fn main() {
             "heart" => heart::run(&args),
             "ingest" => ingest::run(&args),
             "store" => store::run(&args),
-            other => panic!("there is no part {other}: fanout, memory, heart, ingest, store"),
+            "start" => start::run(&args),
+            other => panic!("there is no part {other}: fanout, memory, heart, ingest, store, start"),
         }
     }
 }

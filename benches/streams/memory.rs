@@ -17,7 +17,7 @@ pub fn run(args: &Args) {
     );
     println!("streams  KiB/stream  us CPU/connect  connects/s");
     for &streams in &args.idle_streams {
-        let daemon = Daemon::start(INTERVAL, &args.settings, None);
+        let daemon = Daemon::start(INTERVAL, args, None);
         let mut readers = Readers::new();
         // What a first stream needs beyond itself is not a stream's.
         readers.open(daemon.address, 1);

@@ -22,9 +22,7 @@ pub fn run(args: &Args) {
     );
     heart::head();
     let mut redis = Redis::start();
-    let mut settings = args.settings.clone();
-    settings.push(Setting { key: "redis.url".into(), value: format!("redis://127.0.0.1:{}/0", redis.port) });
-    let daemon = Daemon::start(INTERVAL, &settings, None);
+    let daemon = Daemon::start(INTERVAL, &redis.stored(args), None);
     let mut readers = Readers::new();
     readers.open(daemon.address, 1);
     let feed = Feed::start(daemon.address, ndjson(BATCH, BATCH), BATCH as u64, PAUSE);
@@ -46,14 +44,14 @@ pub fn run(args: &Args) {
 }
 
 /// A `redis-server` of this program's own, on a free port and in a directory of its own.
-struct Redis {
+pub struct Redis {
     child: Child,
     port: u16,
     _directory: tempfile::TempDir,
 }
 
 impl Redis {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let directory = tempfile::tempdir().unwrap();
         let mut command = Command::new("redis-server");
@@ -66,6 +64,13 @@ impl Redis {
             std::thread::sleep(Duration::from_millis(10));
         }
         Self { child, port, _directory: directory }
+    }
+
+    /// The same, with this as the daemon's store.
+    pub fn stored(&self, args: &Args) -> Args {
+        let mut args = args.clone();
+        args.settings.push(Setting { key: "redis.url".into(), value: format!("redis://127.0.0.1:{}/0", self.port) });
+        args
     }
 
     fn signal(&self, name: &str) {

@@ -1,16 +1,17 @@
 //! Reading ahead: what an observation will need of its agent's memory, fetched all at once.
 //!
 //! An agent's state lies in some forty pieces, and with many agents none of them is in a cache when its turn comes. The
-//! analysis needs one piece after the other, and would wait for each. Loads that don't depend on each other a processor
-//! makes at the same time, so `ahead` of each analyzer reads a word of every piece and does nothing with it; the analysis
-//! then finds all of them near. It changes nothing, and to leave something out, or to read too much, is no error.
+//! analysis needs one piece after the other, and would wait for each. So the processor is told beforehand which cache
+//! lines are about to be needed, and fetches them while other agents are folded. It waits for none of them, which is why
+//! this goes in steps: `ahead` of each analyzer names what its state points to, `ahead_further`, some agents later, what
+//! those pieces point to, which are near by then, and `ahead_last` what is behind these.
+//!
+//! It changes nothing, and to leave something out, or to fetch too much, is no error.
 
-use std::hint::black_box;
-
-/// Has a value read, if it is there.
+/// Has the cache line fetched in which a value begins, if it is there. The value itself is not looked at.
 #[inline(always)]
-pub(crate) fn fetch<T: Copy>(value: Option<&T>) {
+pub(crate) fn fetch<T>(value: Option<&T>) {
     if let Some(value) = value {
-        black_box(*value);
+        prefetch_index::prefetch_index(std::slice::from_ref(value), 0);
     }
 }

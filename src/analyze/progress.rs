@@ -128,7 +128,10 @@ impl Progress {
 
     /// See [`super::ahead`].
     pub(crate) fn ahead(&self) {
-        self.tasks.iter().for_each(|task| fetch(Some(&task.session)));
+        for task in self.tasks.iter().take(4) {
+            fetch(Some(&task.session));
+            fetch(Some(&task.longest_step));
+        }
     }
 
     /// The figures; `None` while no progress was reported.

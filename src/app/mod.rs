@@ -32,7 +32,7 @@ use self::reload::Reloader;
 use crate::auth::{Keys, KeysError};
 use crate::config::{Config, Shutdown};
 use crate::engine::Engine;
-use crate::heartbeat::Lead;
+use crate::heartbeat::{Lead, SpareMemory};
 use crate::http::{self, Edge, Parts, Pulse as _, Readiness, Services, Way};
 use crate::ingest::queue;
 use crate::link::Endpoint;
@@ -204,8 +204,10 @@ impl App {
         let access = access.start(&registry, last_steps).await;
         let fan_out: Vec<_> = services.streams().fanout.loops(&hub).collect();
         let (heart_ended, mut ended) = oneshot::channel();
+        let spare = SpareMemory::keep()?;
         thread::Builder::new().name("heart".into()).spawn(move || {
             beating.run(&given);
+            drop(spare);
             // Whoever waited for it may be gone.
             let _ = heart_ended.send(());
         })?;

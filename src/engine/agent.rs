@@ -1,11 +1,8 @@
 //! What is remembered of one agent, and what is concluded from it.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::hint::black_box;
-use std::time::Duration;
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::advice;
 use super::config::Config;
@@ -14,9 +11,9 @@ use super::insights::{InsightBook, InsightChange, Occasion, OpenKinds};
 use super::links;
 use super::part::{Part, Watch};
 use super::reflection::{self, Quote};
+use super::sessions::Sessions;
 use super::touched::Touched;
 use super::window::IdWindow;
-use crate::analyze::ahead::fetch;
 use crate::analyze::calibration::Calibration;
 use crate::analyze::drift::{self, Change, Drift, Series};
 use crate::analyze::errors::Errors;
@@ -24,7 +21,7 @@ use crate::analyze::load::Load;
 use crate::analyze::progress::Progress;
 use crate::analyze::silence::Silence;
 use crate::analyze::stuck::{Detection, Event, Stuck};
-use crate::domain::{Advice, AgentId, Assessment, InsightKind, Kind, Observation, SessionKey, Status, Timestamp};
+use crate::domain::{Advice, Assessment, InsightKind, Kind, Observation, SessionKey, Status, Timestamp};
 
 /// One agent's part of the meta-state: private, and serialised whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,7 +37,7 @@ pub struct AgentState {
     /// Observations that were counted already.
     pub duplicates: u64,
     /// Its sessions.
-    pub sessions: BTreeMap<SessionKey, Box<Session>>,
+    pub sessions: Sessions,
     /// Those of them that are in a loop.
     pub looping: Vec<SessionKey>,
     /// Its claims and how they turned out.
@@ -110,7 +107,7 @@ impl AgentState {
             touched: 0,
             observations: 0,
             duplicates: 0,
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
             looping: Vec::new(),
             calibration: Calibration::default(),
             errors: Errors::default(),
@@ -125,52 +122,6 @@ impl AgentState {
             advice: Advice::Continue,
             ids: IdWindow::default(),
             due: None,
-        }
-    }
-
-    /// Fetches the agent itself; see [`crate::analyze::ahead`].
-    pub(super) fn ahead(&self) {
-        fetch(Some(&self.observations));
-        fetch(Some(&self.due));
-        fetch(Some(&self.status));
-        black_box((self.sessions.len(), self.looping.len(), self.quotes.len(), self.open.len()));
-        black_box((self.errors.figures().results, self.silence.last_seen()));
-    }
-
-    /// Fetches what judging it needs where that was touched.
-    pub(super) fn ahead_of_judging(&self, touched: Touched) {
-        fetch(self.open.first());
-        self.progress.ahead();
-        self.silence.ahead();
-        if touched.has(Touched::SERIES) {
-            self.drift.ahead_of_judging();
-        }
-        if touched.has(Touched::LOAD) {
-            self.load.ahead_of_judging();
-        }
-        if touched.has(Touched::CLAIMS) {
-            self.calibration.ahead_of_judging();
-        }
-    }
-
-    /// Fetches what folding an observation needs, and judging its agent after that.
-    pub(super) fn ahead_of(&self, observation: &Observation) {
-        if let Some(id) = observation.id {
-            self.ids.ahead(id);
-        }
-        fetch(Some(&self.observations));
-        self.load.ahead(observation);
-        self.drift.ahead(observation);
-        self.calibration.ahead(observation);
-        self.progress.ahead();
-        self.silence.ahead();
-        fetch(self.open.first());
-        if let Some(quote) = self.quotes.front() {
-            fetch(quote.text.excerpt().as_bytes().first());
-        }
-        // Last, since it takes a search.
-        if let Some(session) = self.sessions.get(&observation.session) {
-            session.stuck.ahead(observation);
         }
     }
 
@@ -290,21 +241,21 @@ impl AgentState {
 
     /// The session of this key; for a new one, the one not seen for the longest time makes room.
     fn session(&mut self, key: SessionKey, limit: usize) -> &mut Session {
-        if self.sessions.len() >= limit.max(1) && !self.sessions.contains_key(&key) {
-            let oldest = self.sessions.iter().min_by_key(|(_, session)| session.touched).map(|(key, _)| *key);
+        if self.sessions.len() >= limit.max(1) && self.sessions.get(key).is_none() {
+            let oldest = self.sessions.iter().min_by_key(|(_, session)| session.touched).map(|(key, _)| key);
             if let Some(oldest) = oldest {
-                self.sessions.remove(&oldest);
+                self.sessions.remove(oldest);
                 self.looping.retain(|looping| *looping != oldest);
             }
         }
-        let session = self.sessions.entry(key).or_default();
+        let session = self.sessions.enter(key);
         session.touched = self.observations;
         session
     }
 
     /// The loop it is in, the longest where there are several.
     pub fn loop_now(&self) -> Option<&Detection> {
-        let sessions = self.looping.iter().filter_map(|key| self.sessions.get(key));
+        let sessions = self.looping.iter().filter_map(|key| self.sessions.get(*key));
         sessions.filter_map(|session| session.stuck.current()).max_by_key(|detection| detection.repeats)
     }
 
@@ -312,18 +263,10 @@ impl AgentState {
     /// neither do its loops and failures.
     fn lapse(&mut self, now: Timestamp, config: &Config) {
         let ended = |seen: Timestamp| now.since(seen) >= config.silence.ended_after;
-        self.looping.retain(|key| self.sessions.get(key).is_some_and(|session| !ended(session.last_seen)));
+        self.looping.retain(|key| self.sessions.get(*key).is_some_and(|session| !ended(session.last_seen)));
         if ended(self.last_seen) {
             self.errors.end();
         }
-    }
-
-    /// When [`Self::lapse`] next has something to do.
-    fn next_lapse(&self, config: &Config) -> Option<Timestamp> {
-        let looping = self.looping.iter().filter_map(|key| Some(self.sessions.get(key)?.last_seen));
-        let failing = |kind: InsightKind| matches!(kind, InsightKind::Blocked | InsightKind::ErrorStreak);
-        let failing = self.open.iter().any(|(kind, _)| failing(*kind)).then_some(self.last_seen);
-        looping.chain(failing).min().map(|seen| seen.plus(config.silence.ended_after))
     }
 
     /// Judges the kinds of insights that rest on what was touched, carries out what follows, and concludes its status
@@ -420,38 +363,6 @@ impl AgentState {
             | InsightKind::ClientsSlow => Assessment::Hold,
         }
     }
-
-    /// When it has to be judged again although nothing came in, as far as that may be sooner than was noted: what was not
-    /// touched is due when it was, and costs no look.
-    pub(super) fn next_due(
-        &self,
-        agent: &AgentId,
-        now: Timestamp,
-        touched: Touched,
-        config: &Config,
-    ) -> Option<Timestamp> {
-        let load = || self.load.next_due(now).map(|due| due.plus(spread(agent)));
-        let idle = self.last_seen.plus(config.idle_after);
-        [
-            (idle > now).then_some(idle),
-            self.damper.next_due().filter(|due| *due > now),
-            self.next_lapse(config).filter(|due| *due > now),
-            touched.has(Touched::SERIES).then(|| self.drift.next_due(now, &config.drift)).flatten(),
-            touched.has(Touched::LOAD).then(load).flatten(),
-            self.progress.next_due(now, &config.progress),
-            self.silence.next_due(now, &config.silence),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-}
-
-/// How long after its load changed by time alone an agent is judged. The windows of all agents move on at the same
-/// moments, and ten thousand judged in one beat would take it whole.
-fn spread(agent: &AgentId) -> Duration {
-    const LONGEST_MS: u64 = 5000;
-    Duration::from_millis(xxh3_64(agent.as_str().as_bytes()) % LONGEST_MS)
 }
 
 /// Kinds of insights about agents, causes before what they explain.

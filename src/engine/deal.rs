@@ -1,5 +1,6 @@
 //! Deals observations out to their agents: a linked list an agent, through one array, with no allocation of its own.
 
+use super::names::NameHash;
 use super::roster::Place;
 
 const NONE: u32 = u32::MAX;
@@ -11,6 +12,8 @@ pub(super) struct Deal {
     pub(super) places: Vec<Place>,
     /// For each observation from the first dealt on, the next one of the same agent.
     pub(super) next: Vec<u32>,
+    /// The hashes of the names of the next observations, by their numbers modulo the length.
+    hashes: [NameHash; 16],
 }
 
 /// What was dealt to one agent: its first and last observation.
@@ -42,6 +45,17 @@ impl Deal {
             }
         }
         hand.last = card;
+    }
+
+    /// Notes the hash of the `i`-th observation's agent's name.
+    pub(super) fn note_hash(&mut self, i: usize, hash: NameHash) {
+        let at = i % self.hashes.len();
+        self.hashes[at] = hash;
+    }
+
+    /// The hash noted for the `i`-th observation. That of one more than 15 later takes its place.
+    pub(super) fn hash(&self, i: usize) -> NameHash {
+        self.hashes[i % self.hashes.len()]
     }
 
     /// The observations of a hand, in order.

@@ -6,18 +6,22 @@
 
 mod advice;
 mod agent;
+mod ahead;
 mod config;
 mod damping;
 mod deal;
 mod document;
+mod due;
 mod insights;
 mod introspection;
 mod links;
 mod meta;
+mod names;
 mod part;
 mod reading;
 mod reflection;
 mod roster;
+mod sessions;
 mod touched;
 mod window;
 
@@ -36,6 +40,7 @@ pub use meta::MetaState;
 pub use part::{Laps, Part, Parts, Stopwatch, Watch};
 pub use reading::{Origin, Reading, StreamId, Verdict};
 pub use reflection::{Entry, Quote, Reflection};
+pub use sessions::Sessions;
 pub use touched::Touched;
 pub use window::IdWindow;
 
@@ -69,6 +74,8 @@ pub struct Engine {
 pub struct Beat {
     /// Agents that may have changed. One may be told twice.
     pub agents: Vec<Changed>,
+    /// Agents of which nothing changed but when they are looked at next.
+    pub noted: Vec<AgentId>,
     /// Agents that were forgotten.
     pub forgotten: Vec<AgentId>,
     /// How many of them for want of room.
@@ -94,9 +101,6 @@ pub struct Changed {
 }
 
 impl Engine {
-    /// Agents whose memory is fetched at once.
-    const AHEAD: usize = 8;
-
     /// An engine that remembers nothing, as the leader of an epoch.
     pub fn new(config: Config, epoch: u64) -> Self {
         Self {
@@ -178,11 +182,13 @@ impl Engine {
 
     fn deal_out(&mut self, deal: &mut Deal, now: Timestamp, observations: &[Observation], watch: &mut impl Watch) {
         let mut last: Option<(&AgentId, Place)> = None;
+        self.begin_dealing(deal, observations);
         for (i, observation) in observations.iter().enumerate() {
             // Observations of an agent tend to come together.
+            self.ahead_of_dealing(deal, observations, i);
             let place = match last {
                 Some((agent, place)) if *agent == observation.agent => place,
-                _ => match self.roster.find(observation.agent.as_str()) {
+                _ => match self.roster.find_hashed(observation.agent.as_str(), deal.hash(i)) {
                     Some(place) => place,
                     None => {
                         if self.roster.len() >= self.config.agents.max(1) {
@@ -203,58 +209,44 @@ impl Engine {
     fn fold_dealt(&mut self, deal: &mut Deal, now: Timestamp, observations: &[Observation], watch: &mut impl Watch) {
         let mut places = std::mem::take(&mut deal.places);
         for (i, place) in places.iter().copied().enumerate() {
-            if i % Self::AHEAD == 0 {
-                self.ahead(places.iter().skip(i).take(Self::AHEAD), deal, observations);
-            }
-            let Some(slot) = self.roster.slot_mut(place) else { continue };
-            let hand = std::mem::take(&mut slot.hand);
-            for i in deal.cards(hand) {
-                let Some(observation) = observations.get(i) else { break };
-                self.fold_one(place, observation, now, watch);
-            }
+            self.ahead(&places, i, deal, observations);
+            self.fold_hand(place, deal, now, observations, watch);
             self.roster.touch(place);
         }
         places.clear();
         deal.places = places;
     }
 
-    /// Fetches what folding the next agents' observations needs, a piece of all of them at a time.
-    fn ahead<'a>(&self, places: impl Iterator<Item = &'a Place> + Clone, deal: &Deal, observations: &[Observation]) {
-        let slots = places.filter_map(|place| self.roster.slot(*place));
-        slots.clone().for_each(|slot| slot.state.ahead());
-        for slot in slots {
-            if let Some(first) = deal.cards(slot.hand).next().and_then(|first| observations.get(first)) {
-                slot.state.ahead_of(first);
-            }
-        }
-    }
-
-    /// Fetches what judging the next agents needs, likewise.
-    fn ahead_of_judging<'a>(&self, places: impl Iterator<Item = &'a Place> + Clone) {
-        let slots = places.filter_map(|place| self.roster.slot(*place));
-        slots.clone().for_each(|slot| slot.state.ahead());
-        slots.for_each(|slot| slot.state.ahead_of_judging(slot.touched));
-    }
-
-    fn fold_one(&mut self, place: Place, observation: &Observation, now: Timestamp, watch: &mut impl Watch) {
+    /// Folds what was dealt to one agent.
+    fn fold_hand(
+        &mut self,
+        place: Place,
+        deal: &Deal,
+        now: Timestamp,
+        observations: &[Observation],
+        watch: &mut impl Watch,
+    ) {
         let resting = self.resting;
         let Beat { notes, insights: changes, .. } = &mut self.beat;
         let Some(slot) = self.roster.slot_mut(place) else { return };
         let state = Arc::make_mut(&mut slot.state);
-        let note = |note| notes.push((observation.agent.clone(), note));
-        let Folded { counted, turned, touched } = state.fold(observation, now, &self.config, watch, note);
-        for kind in turned.into_iter().flatten() {
-            let occasion = Occasion { now, epoch: self.meta.epoch, agent: Some(&observation.agent), resting };
-            state.assess_kind(kind, &occasion, &self.config, &mut self.meta.insights, changes);
-        }
-        if counted {
-            self.folded += 1;
-            self.meta.observations += 1;
-        } else {
-            self.meta.duplicates += 1;
+        let hand = std::mem::take(&mut slot.hand);
+        for observation in deal.cards(hand).map_while(|card| observations.get(card)) {
+            let note = |note| notes.push((observation.agent.clone(), note));
+            let Folded { counted, turned, touched } = state.fold(observation, now, &self.config, watch, note);
+            for kind in turned.into_iter().flatten() {
+                let occasion = Occasion { now, epoch: self.meta.epoch, agent: Some(&observation.agent), resting };
+                state.assess_kind(kind, &occasion, &self.config, &mut self.meta.insights, changes);
+            }
+            if counted {
+                self.folded += 1;
+                self.meta.observations += 1;
+            } else {
+                self.meta.duplicates += 1;
+            }
+            slot.touched.add(touched);
         }
         state.touched = self.meta.observations + self.meta.duplicates;
-        slot.touched.add(touched);
         if !slot.dirty {
             slot.dirty = true;
             self.dirty.push(place);
@@ -298,9 +290,7 @@ impl Engine {
         let mut dirty = std::mem::take(&mut self.dirty);
         self.beat.agents.reserve(dirty.len());
         for (i, place) in dirty.iter().copied().enumerate() {
-            if i % Self::AHEAD == 0 {
-                self.ahead_of_judging(dirty.iter().skip(i).take(Self::AHEAD));
-            }
+            self.ahead_of_judging(&dirty, i);
             self.assess(place, now);
         }
         dirty.clear();
@@ -331,18 +321,31 @@ impl Engine {
 
     /// Marks the agents whose time has come.
     fn wake(&mut self, now: Timestamp) {
-        while let Some(Reverse((due, place))) = self.timers.peek().copied() {
-            if due > now {
-                break;
-            }
+        let mut woken = Vec::new();
+        while let Some(Reverse((due, place))) = self.timers.peek().copied().filter(|Reverse((due, _))| *due <= now) {
             self.timers.pop();
-            let Some(slot) = self.roster.slot_mut(place).filter(|slot| slot.state.due == Some(due)) else { continue };
-            Arc::make_mut(&mut slot.state).due = None;
-            slot.touched = Touched::ALL;
-            if !slot.dirty {
-                slot.dirty = true;
-                self.dirty.push(place);
+            woken.push((due, place));
+        }
+        for (i, (noted, place)) in woken.iter().copied().enumerate() {
+            self.ahead_of_waking(&woken, i);
+            let Some(slot) = self.roster.slot_mut(place).filter(|slot| slot.state.due == Some(noted)) else { continue };
+            let state = Arc::make_mut(&mut slot.state);
+            state.due = None;
+            state.calibration.expire(now, &self.config.calibration);
+            let touched = state.come_due(&slot.agent, noted, now, &self.config);
+            slot.touched.add(touched);
+            if slot.dirty {
+                continue;
             }
+            if touched == Touched::default() && state.open.is_empty() {
+                // It showed itself meanwhile, and there is no evidence to bring up to date.
+                state.due = state.next_due(&slot.agent, now, touched, &self.config);
+                self.timers.extend(state.due.map(|due| Reverse((due, place))));
+                self.beat.noted.push(slot.agent.clone());
+                continue;
+            }
+            slot.dirty = true;
+            self.dirty.push(place);
         }
     }
 
@@ -359,7 +362,6 @@ impl Engine {
             slot.unfitted = true;
             self.meta.unfitted.push_back(slot.agent.clone());
         }
-        // A later moment than the one noted can wait until that has come: the queue holds few entries an agent.
         let due = state.next_due(&slot.agent, now, touched, &self.config);
         let due = due.filter(|due| state.due.is_none_or(|noted| *due < noted));
         if let Some(due) = due {

@@ -1,22 +1,33 @@
 //! All agents, found by name and ordered by when they were last seen, both in constant time.
 
-use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
-
-use foldhash::quality::RandomState;
 
 use super::agent::AgentState;
 use super::deal::Hand;
+use super::names::{NameHash, Names};
 use super::touched::Touched;
+use crate::analyze::ahead::fetch;
 use crate::domain::AgentId;
 
 /// Where an agent is kept. Stays valid until the agent is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place(u32);
+pub(super) struct Place(NonZeroU32);
+
+impl Place {
+    fn new(index: usize) -> Self {
+        let number = u32::try_from(index).ok().and_then(|index| NonZeroU32::new(index.saturating_add(1)));
+        Self(number.unwrap_or(NonZeroU32::MAX))
+    }
+
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    index: HashMap<AgentId, Place, RandomState>,
+    names: Names,
     slots: Vec<Option<Slot>>,
     free: Vec<Place>,
     oldest: Option<Place>,
@@ -42,19 +53,45 @@ pub(super) struct Slot {
 
 impl Roster {
     pub(super) fn len(&self) -> usize {
-        self.index.len()
+        self.names.len()
     }
 
     pub(super) fn find(&self, agent: &str) -> Option<Place> {
-        self.index.get(agent).copied()
+        self.find_hashed(agent, self.names.hash(agent))
+    }
+
+    /// The hash by which [`Self::find_hashed`] finds a name.
+    pub(super) fn hash(&self, agent: &str) -> NameHash {
+        self.names.hash(agent)
+    }
+
+    pub(super) fn find_hashed(&self, agent: &str, hash: NameHash) -> Option<Place> {
+        self.names.find(hash, |place| self.slot(place).is_some_and(|slot| slot.agent.as_str() == agent))
+    }
+
+    /// Fetches what leads to a name; see [`crate::analyze::ahead`].
+    pub(super) fn ahead_of_name(&self, hash: NameHash) {
+        self.names.ahead(hash);
+    }
+
+    /// Fetches the place where a name is most likely found.
+    pub(super) fn ahead_of_place(&self, hash: NameHash) {
+        if let Some(place) = self.names.find(hash, |_| true) {
+            self.ahead(place);
+        }
     }
 
     pub(super) fn slot(&self, place: Place) -> Option<&Slot> {
-        self.slots.get(place.0 as usize)?.as_ref()
+        self.slots.get(place.index())?.as_ref()
     }
 
     pub(super) fn slot_mut(&mut self, place: Place) -> Option<&mut Slot> {
-        self.slots.get_mut(place.0 as usize)?.as_mut()
+        self.slots.get_mut(place.index())?.as_mut()
+    }
+
+    /// See [`crate::analyze::ahead`].
+    pub(super) fn ahead(&self, place: Place) {
+        fetch(self.slots.get(place.index()));
     }
 
     /// Adds an agent as the one seen last.
@@ -73,13 +110,13 @@ impl Roster {
             Some(place) => place,
             None => {
                 self.slots.push(None);
-                Place(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
+                Place::new(self.slots.len() - 1)
             }
         };
-        if let Some(empty) = self.slots.get_mut(place.0 as usize) {
+        if let Some(empty) = self.slots.get_mut(place.index()) {
             *empty = Some(slot);
         }
-        self.index.insert(agent, place);
+        self.names.insert(self.names.hash(agent.as_str()), place);
         self.link_newest(place);
         place
     }
@@ -99,8 +136,8 @@ impl Roster {
 
     pub(super) fn remove(&mut self, place: Place) -> Option<Slot> {
         self.unlink(place);
-        let slot = self.slots.get_mut(place.0 as usize)?.take()?;
-        self.index.remove(&slot.agent);
+        let slot = self.slots.get_mut(place.index())?.take()?;
+        self.names.remove(self.names.hash(slot.agent.as_str()), place);
         self.free.push(place);
         Some(slot)
     }
@@ -138,11 +175,39 @@ impl Roster {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::domain::Timestamp;
 
     fn names(roster: &Roster) -> Vec<&str> {
         roster.iter().map(|(_, slot)| slot.agent.as_str()).collect()
+    }
+
+    proptest! {
+        /// Finds those that are there, and no others, whatever came and went.
+        #[test]
+        fn finds_by_name(steps in prop::collection::vec((0..60u32, any::<bool>()), 0..400)) {
+            let (mut roster, mut model) = (Roster::default(), BTreeMap::new());
+            for (i, add) in steps {
+                let name = format!("agent-{i}");
+                match model.remove(&name) {
+                    Some(place) => prop_assert_eq!(roster.remove(place).map(|slot| slot.agent.to_string()), Some(name)),
+                    None if add => {
+                        let state = Arc::new(AgentState::new(Timestamp::EPOCH));
+                        model.insert(name.clone(), roster.insert(AgentId::fitted(&name), state));
+                    }
+                    None => {}
+                }
+                for i in 0..60 {
+                    let name = format!("agent-{i}");
+                    prop_assert_eq!(roster.find(&name), model.get(&name).copied());
+                }
+                prop_assert_eq!(roster.len(), model.len());
+            }
+        }
     }
 
     #[test]

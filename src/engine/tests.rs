@@ -167,7 +167,7 @@ proptest! {
             let other = grouped.agent(agent.as_str()).unwrap();
             prop_assert_eq!((state.status, state.advice), (other.status, other.advice));
             prop_assert_eq!(&state.calibration, &other.calibration);
-            prop_assert_eq!(&state.sessions.keys().collect::<Vec<_>>(), &other.sessions.keys().collect::<Vec<_>>());
+            prop_assert_eq!(state.sessions.iter().map(|(key, _)| key).collect::<Vec<_>>(), other.sessions.iter().map(|(key, _)| key).collect::<Vec<_>>());
             prop_assert_eq!(&state.drift, &other.drift);
         }
     }

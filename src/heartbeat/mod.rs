@@ -9,8 +9,10 @@ mod guard;
 mod heart;
 mod pulse;
 mod realtime;
+mod spare;
 
 pub use config::Config;
 pub use heart::{After, Heart, Inbox, Lead, Order, Outbox};
 pub use pulse::{PulseWatch, Wiring};
 pub use realtime::prefer_this_thread;
+pub use spare::SpareMemory;

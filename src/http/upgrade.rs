@@ -9,15 +9,16 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
+use futures_util::future::Either;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::gate::Visitor;
 use super::problem::Problem;
 use super::serve::Connection;
 use super::services::Services;
+use super::socket::Stream;
 use crate::auth::Identity;
 use crate::auth::credentials::PROTOCOL;
 use crate::sanitize::Position;
@@ -187,28 +188,39 @@ async fn run(services: Arc<Services>, upgrade: OnUpgrade, outcome: Outcome) {
         }
         return;
     };
-    let most = services.streams.settings.limits.message_bytes;
-    match upgraded.downcast::<TokioIo<Connection>>() {
-        Ok(parts) => {
-            let socket = parts.io.into_inner().into_stream();
-            serve(services, Wire::new(socket, &parts.read_buf, most), outcome).await;
-        }
-        Err(upgraded) => serve(services, Wire::new(TokioIo::<Upgraded>::new(upgraded), &[], most), outcome).await,
-    }
-}
-
-async fn serve<S>(services: Arc<Services>, wire: Wire<S>, outcome: Outcome)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let streams = Arc::clone(&services.streams);
     match outcome {
         Outcome::Stream(session, place, visitor) => {
-            streams.catch_up(session.since).await;
-            let close = streams.run(wire, *session, place).await;
+            services.streams.catch_up(session.since).await;
+            let close = stream_on(&services, upgraded, *session, place).await;
             services.gate.left(&visitor, close, services.now());
             tracing::debug!(code = close.map(Close::code), "stream ended");
         }
-        Outcome::Close(close) => streams.refuse(wire, close).await,
+        // Boxed, as it is rare, so that no stream's task has room for it.
+        Outcome::Close(close) => match wire(&services, upgraded) {
+            Either::Left(wire) => Box::pin(services.streams.refuse(wire, close)).await,
+            Either::Right(wire) => Box::pin(services.streams.refuse(wire, close)).await,
+        },
+    }
+}
+
+/// The stream, on what was a connection. Nothing of the request is kept, nor the buffer that it was read into.
+fn stream_on(
+    services: &Services,
+    upgraded: Upgraded,
+    session: Session,
+    place: Place,
+) -> impl Future<Output = Option<Close>> + use<> {
+    let streams = Arc::clone(&services.streams);
+    match wire(services, upgraded) {
+        Either::Left(wire) => Either::Left(streams.run(wire, session, place)),
+        Either::Right(wire) => Either::Right(streams.run(wire, session, place)),
+    }
+}
+
+fn wire(services: &Services, upgraded: Upgraded) -> Either<Wire<Stream>, Wire<TokioIo<Upgraded>>> {
+    let most = services.streams.settings.limits.message_bytes;
+    match upgraded.downcast::<TokioIo<Connection>>() {
+        Ok(parts) => Either::Left(Wire::new(parts.io.into_inner().into_stream(), &parts.read_buf, most)),
+        Err(upgraded) => Either::Right(Wire::new(TokioIo::new(upgraded), &[], most)),
     }
 }

@@ -28,8 +28,16 @@ impl Sanitizer {
 
     /// What this beat changed.
     pub fn beat(&mut self, engine: &Engine, beat: &Beat) -> PublicBeat {
-        let Beat { agents, forgotten, evicted: _evicted, insights, opened: _opened, notes: _notes, folded: _folded } =
-            beat;
+        let Beat {
+            agents,
+            noted: _noted,
+            forgotten,
+            evicted: _evicted,
+            insights,
+            opened: _opened,
+            notes: _notes,
+            folded: _folded,
+        } = beat;
         let config = engine.config();
         let MetaState {
             epoch,

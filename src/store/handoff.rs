@@ -94,7 +94,7 @@ impl Handoff {
         }
         if !self.whole {
             let changed = beat.agents.iter().map(|changed| &changed.agent);
-            self.touched.extend(changed.chain(&beat.forgotten).cloned());
+            self.touched.extend(changed.chain(&beat.noted).chain(&beat.forgotten).cloned());
             // So that names of agents long forgotten don't pile up while the store is away.
             self.whole = self.touched.len() > engine.agents() + SLACK;
         }

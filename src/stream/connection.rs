@@ -16,9 +16,10 @@ use super::fanout::Repeated;
 use super::filter::Filter;
 use super::frame::{ErrorCode, Frame, Hello};
 use super::hub::{Given, News};
+use super::line::Signal;
 use super::message::{self, Message};
 use super::pace::Pace;
-use super::registry::{Place, Signal};
+use super::registry::Place;
 use super::service::{Settings, Streams};
 use super::tally::Waits;
 use super::wire::{Event, Fault, Incoming, Wire};
@@ -27,6 +28,8 @@ use super::wire::{Event, Fault, Incoming, Wire};
 const MAX_ANSWERS: usize = 32;
 /// How long a new token's check may take.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How far what others see of the frames sent may be behind: where they look is memory that a frame need not fetch.
+const COUNT_EVERY: Duration = Duration::from_millis(500);
 /// Longest sleep: deadlines further away are looked at again then.
 const FAR: Duration = Duration::from_secs(3_600);
 
@@ -66,6 +69,9 @@ pub(super) struct Connection<S> {
     alarm: Instant,
     /// What the wire told while the task was not looking.
     fault: Option<Fault>,
+    /// Frames sent since they were last added to what others see, and when that was.
+    uncounted: u64,
+    counted: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -77,7 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             wire,
             place,
             filter: hub.filters().everybody(),
-            pace: Pace::new(streams.settings.limits.frames_per_second, streams.settings.interval),
+            pace: Pace::new(streams.settings.limits.frames_per_second, streams.settings.interval, now),
             given: session.since.and_then(|since| hub.given(since)),
             news: news.serial,
             told: news.serial.saturating_sub(1),
@@ -95,11 +101,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             torn: false,
             alarm: now,
             fault: None,
+            uncounted: 0,
+            counted: now,
             session,
             streams,
         };
         let Session { id, expires, .. } = &connection.session;
-        connection.place.tally.begin(id, connection.streams.backend.now(), *expires);
+        connection.place.line.tally.begin(id, connection.streams.backend.now(), *expires);
         connection.hello();
         connection
     }
@@ -128,8 +136,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Ready(Err(fault));
             }
         }
-        self.place.tally.waits_for(self.waits());
-        let alarm = self.next_deadline(Instant::now());
+        self.place.line.tally.waits_for(self.waits());
+        let now = Instant::now();
+        self.count(now);
+        let alarm = self.next_deadline(now);
         if alarm == self.alarm {
             return Poll::Pending;
         }
@@ -145,19 +155,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.give_up_if_held_for_long(now);
         } else if self.wire.control_waits() || !self.answers.is_empty() {
             return false;
-        } else if self.pace.data_from().is_none_or(|from| now >= from)
-            && let Some(frame) = self.next_data(shared)
-        {
-            self.put(&frame, true, now);
-            let outcome = match self.wire.try_write(&mut Context::from_waker(Waker::noop())) {
-                Some(event) => self.on_wire(event, now),
-                None => Ok(()),
-            };
-            self.fault = outcome.err();
-            if self.wire.is_busy() || self.fault.is_some() {
-                // The task is the one that waits for the socket.
-                return false;
+        } else if self.pace.on_beat_from().is_some_and(|from| now < from) {
+            self.pace.wait(now);
+        } else {
+            if let Some(frame) = self.next_data(shared) {
+                self.put(frame, true, now);
+                let outcome = match self.wire.try_write(&mut Context::from_waker(Waker::noop())) {
+                    Some(event) => self.on_wire(event, now),
+                    None => Ok(()),
+                };
+                self.fault = outcome.err();
             }
+            // The task is the one that waits for the socket. Without more to do, nothing is due sooner than it was.
+            return !self.wire.is_busy() && self.fault.is_none() && !self.data_waits();
         }
         self.next_deadline(now) >= self.alarm
     }
@@ -220,20 +230,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && data_first
             && let Some(frame) = self.next_data(&mut Repeated::default())
         {
-            return self.put(&frame, true, now);
+            return self.put(frame, true, now);
         }
         match self.answers.pop_front() {
-            Some(answer) => self.put(&answer, false, now),
+            Some(answer) => {
+                if self.answers.is_empty() {
+                    // Mostly there are none.
+                    self.answers = VecDeque::new();
+                }
+                self.put(answer, false, now);
+            }
             None => {
                 if data_may && let Some(frame) = self.next_data(&mut Repeated::default()) {
-                    self.put(&frame, true, now);
+                    self.put(frame, true, now);
                 }
             }
         }
     }
 
-    fn put(&mut self, frame: &Frame, data: bool, now: Instant) {
-        self.wire.put(frame.bytes().clone());
+    fn put(&mut self, frame: Frame, data: bool, now: Instant) {
+        self.wire.put(frame.into_bytes());
         self.data_in_flight = data;
         self.took = now;
     }
@@ -252,7 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (frame, given) = repeated.next(&self.streams.hub, &self.filter, self.given)?;
         if self.given.is_some() && held > 0 {
             self.streams.metrics.ws_frames_merged_total.inc_by(held);
-            self.place.tally.merged(held);
+            self.place.line.tally.merged(held);
         }
         self.given = Some(given);
         Some(frame)
@@ -262,7 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn give_up_if_held_for_long(&mut self, now: Instant) {
         if now >= self.took + self.streams.settings.config.merge_for && self.data_waits() {
             self.streams.metrics.ws_backpressure_drops_total.inc_by(self.news - self.told);
-            self.place.tally.given_up(self.news - self.told);
+            self.place.line.tally.given_up(self.news - self.told);
             self.told = self.news;
             self.gave_up = true;
         }
@@ -307,7 +323,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 if frame_done {
                     self.pace.sent(now, self.data_in_flight);
                     self.streams.metrics.ws_frames_sent_total.inc();
-                    self.place.tally.sent();
+                    self.uncounted += 1;
+                    if now >= self.counted + COUNT_EVERY {
+                        self.count(now);
+                    }
                     if std::mem::take(&mut self.gave_up) {
                         self.start_afresh();
                     }
@@ -317,6 +336,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Event::Received(incoming) => self.on_received(incoming, now),
             Event::Fault(fault) => Err(fault),
         }
+    }
+
+    fn count(&mut self, now: Instant) {
+        self.place.line.tally.sent(std::mem::take(&mut self.uncounted));
+        self.counted = now;
     }
 
     fn on_received(&mut self, incoming: Incoming, now: Instant) -> Result<(), Fault> {
@@ -354,7 +378,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// A frame of the client was over the rate.
     fn dropped(&mut self, now: Instant) -> Result<(), Fault> {
         self.streams.metrics.ws_rate_limit_drops_total.inc();
-        self.place.tally.limited(1);
+        self.place.line.tally.limited(1);
         if self.abuse.dropped(now) {
             return Err(Fault::Told(Close::Policy));
         }
@@ -389,7 +413,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Some(patterns) => filters.of(patterns, self.streams.settings.limits.subscribe_patterns)?,
                     None => filters.everybody(),
                 };
-                self.place.tally.subscribed(patterns);
+                self.place.line.tally.subscribed(patterns);
                 self.pace.at_most(max_hz);
                 if !rate_alone {
                     self.start_afresh();
@@ -431,7 +455,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.refreshing = None;
         match result {
             Ok(Renewal { token, issued, expires, scopes, may_observe, resume }) => {
-                self.place.tally.expires_at(expires);
+                self.place.line.tally.expires_at(expires);
                 self.place.renew(token, issued);
                 self.expires = Instant::now() + expires.since(self.streams.backend.now());
                 self.session = Session { expires, scopes, may_observe, resume, ..std::mem::take(&mut self.session) };
@@ -470,7 +494,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.answers.push_back(frame);
         } else {
             self.streams.metrics.ws_backpressure_drops_total.inc();
-            self.place.tally.given_up(1);
+            self.place.line.tally.given_up(1);
         }
     }
 }

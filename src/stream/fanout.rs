@@ -9,11 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use slab::Slab;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::close::Close;
@@ -21,7 +19,7 @@ use super::connection::Connection;
 use super::filter::Filter;
 use super::frame::Frame;
 use super::hub::{Given, Hub, News};
-use super::registry::Signal;
+use super::line::{Line, Signal};
 use super::wire::Fault;
 
 /// Streams told between two turns that other tasks get: some hundred microseconds' work.
@@ -45,7 +43,7 @@ trait Listener: Send + Sync {
 pub(super) struct Shared<S> {
     /// `None` once it is over.
     connection: Mutex<Option<Connection<S>>>,
-    waker: AtomicWaker,
+    line: Arc<Line>,
 }
 
 /// The last frame that was made, and for whom: mostly the next stream is due the same.
@@ -99,24 +97,19 @@ impl Fanout {
     }
 
     /// Runs a stream until it ends, then ends the connection. Returns why, where the client was told.
-    pub(super) async fn host<S>(&self, shared: Arc<Shared<S>>, mut signal: watch::Receiver<Signal>) -> Option<Close>
+    pub(super) async fn host<S>(&self, shared: Arc<Shared<S>>) -> Option<Close>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let fault = {
             let _seat = self.join(Arc::clone(&shared) as Arc<dyn Listener>);
+            let mut known = Signal::Run;
             let sleep = tokio::time::sleep(std::time::Duration::ZERO);
             tokio::pin!(sleep);
             loop {
                 tokio::select! {
                     biased;
-                    Ok(()) = signal.changed() => {
-                        let signal = *signal.borrow_and_update();
-                        if let Some(connection) = &mut *shared.connection.lock() {
-                            connection.on_signal(signal);
-                        }
-                    }
-                    outcome = poll_fn(|cx| shared.poll(cx)) => match outcome {
+                    outcome = poll_fn(|cx| shared.poll(cx, &mut known)) => match outcome {
                         Ok(alarm) => sleep.as_mut().reset(alarm),
                         Err(fault) => break fault,
                     },
@@ -167,15 +160,20 @@ impl Drop for Seat<'_> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
-    pub(super) fn new(connection: Connection<S>) -> Arc<Self> {
-        Arc::new(Self { connection: Mutex::new(Some(connection)), waker: AtomicWaker::new() })
+    pub(super) fn new(connection: Connection<S>, line: Arc<Line>) -> Arc<Self> {
+        Arc::new(Self { connection: Mutex::new(Some(connection)), line })
     }
 
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Instant, Fault>> {
+    fn poll(&self, cx: &mut Context<'_>, known: &mut Signal) -> Poll<Result<Instant, Fault>> {
         // First, so that whoever finds the lock taken can still call.
-        self.waker.register(cx.waker());
+        let told = self.line.listen(cx, known);
         match &mut *self.connection.lock() {
-            Some(connection) => connection.poll(cx),
+            Some(connection) => {
+                if let Poll::Ready(signal) = told {
+                    connection.on_signal(signal);
+                }
+                connection.poll(cx)
+            }
             None => Poll::Ready(Err(Fault::Gone)),
         }
     }
@@ -192,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Listener for Shared<S> {
             None => false,
         };
         if !done {
-            self.waker.wake();
+            self.line.call();
         }
     }
 }

@@ -13,6 +13,8 @@ pub(super) struct Fragments {
     payload: u64,
     /// Parts begun and not yet told of.
     begun: u32,
+    /// Whether a message has begun whose last part has not.
+    open: bool,
 }
 
 impl Fragments {
@@ -54,8 +56,9 @@ impl Fragments {
         };
         let is_last = first & 0x80 != 0;
         let is_control = first & 0x08 != 0;
-        if !is_last && !is_control {
-            self.begun = self.begun.saturating_add(1);
+        if !is_control {
+            self.open = !is_last;
+            self.begun = self.begun.saturating_add(u32::from(!is_last));
         }
         self.have = 0;
     }
@@ -63,6 +66,11 @@ impl Fragments {
     /// Parts that began since this was asked last, without the last part of each message.
     pub(super) fn tell(&mut self) -> u32 {
         std::mem::take(&mut self.begun)
+    }
+
+    /// Whether the bytes so far are whole messages, and no more.
+    pub(super) fn is_between(&self) -> bool {
+        self.have == 0 && self.payload == 0 && !self.open
     }
 
     /// Whether there are parts to tell of.
@@ -113,5 +121,19 @@ mod tests {
             prop_assert_eq!(fragments.tell() as usize, expected);
             prop_assert!(!fragments.wait());
         }
+    }
+
+    #[test]
+    fn between_messages_is_where_nothing_is_missing() {
+        let mut fragments = Fragments::default();
+        let message =
+            [frame(0x01, 3, true), frame(0x89, 4, true), frame(0x00, 0, true), frame(0x80, 200, true)].concat();
+        assert!(fragments.is_between());
+        for (at, byte) in message.iter().enumerate() {
+            fragments.follow(&[*byte]);
+            assert_eq!(fragments.is_between(), at + 1 == message.len(), "after {} bytes", at + 1);
+        }
+        fragments.follow(&frame(0x89, 0, true));
+        assert!(fragments.is_between(), "a control frame is a message of its own");
     }
 }

@@ -100,6 +100,11 @@ impl Frame {
         &self.bytes
     }
 
+    /// The same, without the frame.
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
     pub(super) fn hello(hello: &Hello<'_>) -> Self {
         let Hello { session, interval_ms, max_hz, resume } = *hello;
         Self::encode::<()>(&Content::Hello { protocol: 1, session, interval_ms: Figure(interval_ms), max_hz, resume })

@@ -15,6 +15,7 @@ mod filter;
 mod fragments;
 mod frame;
 mod hub;
+mod line;
 mod message;
 mod offenders;
 mod pace;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::close::Close;
+use super::line::{Line, Signal};
 use super::offenders::{Offender, Offenders};
 use super::quota::{Ledger, Limiter, Pool, Told};
-use super::tally::{Row, Tally};
+use super::tally::Row;
 use crate::domain::Timestamp;
 use crate::setting::Limits;
 use crate::telemetry::Metrics;
@@ -28,17 +29,6 @@ pub struct Holder {
     pub issued: Option<Timestamp>,
     /// Where the stream was opened from.
     pub address: IpAddr,
-}
-
-/// What a stream is told from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
-    /// Go on.
-    Run,
-    /// Tell the client, and close at this moment.
-    Drain { at: Instant },
-    /// Close now.
-    Cut(Close),
 }
 
 /// Why there is no place for another stream.
@@ -76,7 +66,7 @@ pub struct Registry {
 struct Open {
     last: u64,
     draining: bool,
-    streams: HashMap<u64, (Holder, watch::Sender<Signal>, Arc<Tally>)>,
+    streams: HashMap<u64, (Holder, Arc<Line>)>,
     addresses: HashMap<IpAddr, usize>,
     /// Of streams that ended: drops that nobody was told of yet.
     departed: Offenders,
@@ -96,8 +86,7 @@ pub struct Place {
     id: u64,
     pub(super) holder: Holder,
     pub(super) limiter: Arc<Limiter>,
-    pub(super) tally: Arc<Tally>,
-    pub(super) signal: watch::Receiver<Signal>,
+    pub(super) line: Arc<Line>,
 }
 
 impl Registry {
@@ -157,14 +146,13 @@ impl Registry {
         }
         subject.streams += 1;
         let limiter = Arc::clone(&subject.limiter);
-        let (sender, signal) = watch::channel(Signal::Run);
         open.last += 1;
         let id = open.last;
-        let tally = Arc::<Tally>::default();
+        let line = Arc::<Line>::default();
         *open.addresses.entry(holder.address).or_default() += 1;
-        open.streams.insert(id, (holder.clone(), sender, Arc::clone(&tally)));
+        open.streams.insert(id, (holder.clone(), Arc::clone(&line)));
         self.metrics.ws_connections.inc();
-        Ok(Place { registry: Arc::clone(self), id, holder, limiter, tally, signal })
+        Ok(Place { registry: Arc::clone(self), id, holder, limiter, line })
     }
 
     /// How many streams are open.
@@ -185,16 +173,9 @@ impl Registry {
     fn close(&self, close: Close, matches: impl Fn(&Holder) -> bool) -> usize {
         let open = self.open.lock();
         let mut closed = 0;
-        for (_, signal, _) in open.streams.values().filter(|(holder, ..)| matches(holder)) {
+        for (_, line) in open.streams.values().filter(|(holder, _)| matches(holder)) {
             // Once: who asks again before it is gone is not told of it again.
-            let cut = signal.send_if_modified(|signal| {
-                let running = !matches!(signal, Signal::Cut(_));
-                if running {
-                    *signal = Signal::Cut(close);
-                }
-                running
-            });
-            closed += usize::from(cut);
+            closed += usize::from(line.tell(Signal::Cut(close), |told| matches!(told, Signal::Cut(_))));
         }
         closed
     }
@@ -202,21 +183,21 @@ impl Registry {
     /// Closes the stream of this name, with [`Close::CutOff`]. Whose it was; `None`: there is none.
     pub fn cut(&self, id: &str) -> Option<Holder> {
         let open = self.open.lock();
-        let (holder, signal, _) = open.streams.values().find(|(_, _, tally)| tally.is(id))?;
-        signal.send_replace(Signal::Cut(Close::CutOff));
+        let (holder, line) = open.streams.values().find(|(_, line)| line.tally.is(id))?;
+        line.tell(Signal::Cut(Close::CutOff), |_| false);
         Some(holder.clone())
     }
 
     /// The open streams, in no order.
     pub fn list(&self) -> Vec<Row> {
-        self.open.lock().streams.values().filter_map(|(holder, _, tally)| tally.row(holder)).collect()
+        self.open.lock().streams.values().filter_map(|(holder, line)| line.tally.row(holder)).collect()
     }
 
     /// For whom frames were dropped since this was asked last: so many of them, the worst first.
     pub fn offenders(&self, most: usize) -> Vec<Offender> {
         let mut open = self.open.lock();
         let mut offenders = std::mem::take(&mut open.departed);
-        open.streams.values().for_each(|(holder, _, tally)| offenders.note(holder, tally));
+        open.streams.values().for_each(|(holder, line)| offenders.note(holder, &line.tally));
         drop(open);
         offenders.worst(most)
     }
@@ -229,15 +210,9 @@ impl Registry {
         {
             let mut open = self.open.lock();
             open.draining = true;
-            for (_, signal, _) in open.streams.values() {
+            for (_, line) in open.streams.values() {
                 let at = start + window.mul_f64(random().clamp(0.0, 1.0));
-                signal.send_if_modified(|signal| {
-                    let running = *signal == Signal::Run;
-                    if running {
-                        *signal = Signal::Drain { at };
-                    }
-                    running
-                });
+                line.tell(Signal::Drain { at }, |told| told != Signal::Run);
             }
         }
         let emptied = async {
@@ -294,7 +269,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.registry.open.lock();
         open.streams.remove(&self.id);
-        open.departed.note(&self.holder, &self.tally);
+        open.departed.note(&self.holder, &self.line.tally);
         if let Some(count) = open.addresses.get_mut(&self.holder.address) {
             *count -= 1;
             if *count == 0 {
@@ -318,6 +293,8 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use super::*;
 
     fn registry(streams: usize, streams_per_sub: usize) -> Arc<Registry> {
@@ -363,7 +340,7 @@ mod tests {
         a.renew("new".into(), None);
         assert_eq!(registry.revoke(|holder| &*holder.token == "old"), 0);
         assert_eq!(registry.revoke(|holder| &*holder.token == "new"), 1);
-        assert_eq!(*a.signal.borrow(), Signal::Cut(Close::Revoked));
+        assert_eq!(a.line.told(), Signal::Cut(Close::Revoked));
         assert_eq!(registry.revoke(|_| true), 0, "it is told once");
     }
 
@@ -376,8 +353,7 @@ mod tests {
         let drained = registry.drain(Duration::from_secs(8), Duration::from_secs(2), || moments.next().unwrap());
         let closes = async {
             for place in places {
-                let mut place = place;
-                let signal = *place.signal.wait_for(|signal| *signal != Signal::Run).await.unwrap();
+                let signal = poll_fn(|cx| place.line.listen(cx, &mut Signal::Run)).await;
                 let Signal::Drain { at } = signal else { panic!("not told to drain") };
                 assert!(at - start <= Duration::from_secs(8));
                 tokio::time::sleep(Duration::from_secs(1)).await;

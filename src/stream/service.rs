@@ -64,9 +64,9 @@ impl Streams {
     {
         let fanout = Arc::clone(&self.fanout);
         // Made here, so that no future of the callers has to have room for all of it.
-        let signal = place.signal.clone();
-        let shared = Shared::new(Connection::new(self, wire, session, place));
-        async move { fanout.host(shared, signal).await }
+        let line = Arc::clone(&place.line);
+        let shared = Shared::new(Connection::new(self, wire, session, place), line);
+        async move { fanout.host(shared).await }
     }
 
     /// Waits until the hub has the beat that a client says it knows, or a later one, so that nobody is taken back: another

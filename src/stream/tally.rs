@@ -82,8 +82,8 @@ impl Tally {
         self.expires.store(u64::try_from(expires.as_nanos()).unwrap_or_default(), Ordering::Relaxed);
     }
 
-    pub(super) fn sent(&self) {
-        self.sent.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn sent(&self, frames: u64) {
+        self.sent.fetch_add(frames, Ordering::Relaxed);
     }
 
     pub(super) fn merged(&self, beats: u64) {

@@ -1,13 +1,15 @@
 //! A WebSocket as streams need it: one shared frame in flight, and hardly any memory of its own.
 //!
-//! What comes in is decoded by tungstenite. What goes out is not encoded by it, since it would copy each frame into a
+//! What comes in is decoded by tungstenite, whose decoder and buffer are there only while a message is on its way: most
+//! clients say nothing for long. What goes out is not encoded by it, since it would copy each frame into a
 //! buffer of each connection; frames arrive here with their header, shared, and only how far each was written is kept.
 //! All input and output of a stream is in this file.
 
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -19,7 +21,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use super::close::Close;
 use super::fragments::Fragments;
 
-/// Bytes read at a time, and kept for it.
+/// Bytes read at a time.
 const READ_BUFFER: usize = 2 * 1024;
 /// Control frames that wait to be written, in bytes: some pongs and a close.
 const MAX_CONTROL: usize = 512;
@@ -29,7 +31,8 @@ const PING: [u8; 2] = [0x89, 0];
 #[derive(Debug)]
 pub struct Wire<S> {
     io: S,
-    context: WebSocketContext,
+    /// `None` between messages.
+    decoder: Option<Box<WebSocketContext>>,
     control: Vec<u8>,
     frame: Bytes,
     /// Whether a part of `frame` is out already, so that nothing may come between.
@@ -44,6 +47,7 @@ pub struct Wire<S> {
     /// their headers that cost.
     unclaimed: usize,
     max_unclaimed: usize,
+    max_message: usize,
     fragments: Fragments,
 }
 
@@ -87,22 +91,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// A WebSocket after its handshake. `read_ahead` is what came in with the handshake and was not part of it;
     /// messages over `max_message` bytes are a fault.
     pub fn new(io: S, read_ahead: &[u8], max_message: usize) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0)
-            .max_write_buffer_size(MAX_CONTROL)
-            .max_message_size(Some(max_message))
-            .max_frame_size(Some(max_message));
-        let context = match read_ahead {
-            [] => WebSocketContext::new(Role::Server, Some(config)),
-            _ => WebSocketContext::from_partially_read(read_ahead.to_vec(), Role::Server, Some(config)),
-        };
         let max_unclaimed = 2 * max_message + 64 * 1024;
         let (control, frame, mut fragments) = (Vec::new(), Bytes::new(), Fragments::default());
         fragments.follow(read_ahead);
         Self {
             io,
-            context,
+            decoder: (!read_ahead.is_empty()).then(|| decoder(read_ahead, max_message)),
             control,
             frame,
             started: false,
@@ -111,6 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             blocked: false,
             unclaimed: 0,
             max_unclaimed,
+            max_message,
             fragments,
         }
     }
@@ -150,22 +145,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.fragments.wait() {
             return Poll::Ready(Event::Received(Incoming::Parts(self.fragments.tell())));
         }
+        if self.decoder.is_none() {
+            match self.poll_begin(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(true)) => {}
+                // It left, with a close frame or without.
+                Poll::Ready(Ok(false) | Err(_)) => return Poll::Ready(Event::Fault(Fault::Gone)),
+            }
+        }
+        let Some(context) = &mut self.decoder else { return Poll::Pending };
         let (unclaimed, fragments) = (&mut self.unclaimed, &mut self.fragments);
         let (io, control, max) = (&mut self.io, &mut self.control, self.max_unclaimed);
         let mut side = Side { io, control, unclaimed, max, fragments, cx };
-        let message = match self.context.read(&mut side) {
+        let message = match context.read(&mut side) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                return match self.fragments.wait() {
-                    true => Poll::Ready(Event::Received(Incoming::Parts(self.fragments.tell()))),
-                    false => Poll::Pending,
-                };
+                if side.fragments.wait() {
+                    return Poll::Ready(Event::Received(Incoming::Parts(self.fragments.tell())));
+                }
+                // All that came was told of. An answer that does not fit yet waits in the decoder.
+                if side.fragments.is_between() && context.flush(&mut side).is_ok() {
+                    self.decoder = None;
+                }
+                return Poll::Pending;
             }
             message => message,
         };
         *side.unclaimed = 0;
         if matches!(message, Ok(Message::Ping(_) | Message::Close(_))) {
             // The answer is queued within; what does not fit now goes with the next.
-            let _ = self.context.flush(&mut side);
+            let _ = context.flush(&mut side);
         }
         Poll::Ready(match message {
             Ok(Message::Text(text)) => Event::Received(Incoming::Text(text)),
@@ -182,6 +190,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Err(Error::Protocol(_)) => Event::Fault(Fault::Told(Close::Protocol)),
             Err(_) => Event::Fault(Fault::Gone),
         })
+    }
+
+    /// Waits for the first bytes of a message, and makes the decoder that takes them; `false`: there will be none.
+    fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut bytes = [MaybeUninit::uninit(); READ_BUFFER];
+        let mut bytes = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut bytes))?;
+        let bytes = bytes.filled();
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(false));
+        }
+        self.unclaimed += bytes.len();
+        self.fragments.follow(bytes);
+        self.decoder = Some(decoder(bytes, self.max_message));
+        Poll::Ready(Ok(true))
     }
 
     /// Writes what can be written now; `None`: nothing. The task is woken when the socket can take more.
@@ -277,6 +300,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         })
         .await;
     }
+}
+
+/// Decodes what follows these bytes, themselves included.
+fn decoder(bytes: &[u8], max_message: usize) -> Box<WebSocketContext> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MAX_CONTROL)
+        .max_message_size(Some(max_message))
+        .max_frame_size(Some(max_message));
+    Box::new(WebSocketContext::from_partially_read(bytes.to_vec(), Role::Server, Some(config)))
 }
 
 /// What tungstenite sees of a wire: reads come from the socket, writes (pongs, and the answer to a close) go to the
@@ -400,6 +434,30 @@ mod tests {
         wire.io.0 = false;
         assert!(matches!(wire.try_write(cx), Some(Event::Took { frame_done: true, was_blocked: true })));
         assert!(!wire.is_busy() && wire.try_write(cx).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_decoder_is_there_while_a_message_is_on_its_way() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let mut wire = Wire::new(ours, &[], 1_000);
+        // A ping in the middle of a text in two parts, masked with zeros.
+        let bytes = b"\x01\x81\0\0\0\0a\x89\x80\0\0\0\0\x80\x81\0\0\0\0b";
+        let mut received = String::new();
+        for (at, byte) in bytes.iter().enumerate() {
+            tokio::io::AsyncWriteExt::write_all(&mut theirs, &[*byte]).await.unwrap();
+            while let Poll::Ready(event) = wire.poll_event(&mut Context::from_waker(std::task::Waker::noop()), true) {
+                received += &format!("{event:?} ");
+            }
+            assert_eq!(wire.decoder.is_some(), at + 1 < bytes.len(), "after {} bytes: {received}", at + 1);
+        }
+        assert!(
+            received.contains("Parts(1)") && received.contains("Ping") && received.contains("\"ab\""),
+            "{received}"
+        );
+        assert!(wire.decoder.is_none());
+        drop(theirs);
+        let end = poll_fn(|cx| wire.poll_event(cx, true)).await;
+        assert!(matches!(end, Event::Fault(Fault::Gone)), "{end:?}");
     }
 
     #[tokio::test(start_paused = true)]

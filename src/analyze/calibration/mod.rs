@@ -150,19 +150,59 @@ impl Calibration {
 
     /// See [`super::ahead`].
     pub(crate) fn ahead(&self, observation: &Observation) {
-        if let (Kind::Claim { claim, .. } | Kind::Verdict { claim, .. }, Some(state)) = (&observation.kind, &self.0) {
-            state.pending.ahead(claim.get());
-            state.window.ahead(claim.get());
-            state.strata.ahead();
+        if let Some((state, _)) = self.concerned(observation) {
+            state.pending.ahead();
+            state.window.ahead();
+            fetch(Some(&state.strata));
+            fetch(Some(&state.expired));
             fetch(Some(&state.stale));
+        }
+    }
+
+    /// The same for what that points to.
+    pub(crate) fn ahead_further(&self, observation: &Observation) {
+        if let Some((state, claim)) = self.concerned(observation) {
+            state.pending.ahead_further(claim);
+            state.window.ahead_further(claim);
+            state.strata.ahead();
+        }
+    }
+
+    /// The same for what is behind that.
+    pub(crate) fn ahead_last(&self, observation: &Observation) {
+        if let Some((state, claim)) = self.concerned(observation) {
+            state.pending.ahead_last(claim);
+            state.window.ahead_last(claim);
+        }
+    }
+
+    /// What there is, and the claim that an observation is about.
+    fn concerned(&self, observation: &Observation) -> Option<(&State, u64)> {
+        match &observation.kind {
+            Kind::Claim { claim, .. } | Kind::Verdict { claim, .. } => Some((self.0.as_deref()?, claim.get())),
+            _ => None,
+        }
+    }
+
+    /// The same for what is looked at when time has passed.
+    pub(crate) fn ahead_of_waking(&self) {
+        if let Some(state) = &self.0 {
+            state.pending.ahead();
         }
     }
 
     /// The same for what is looked at when it is judged.
     pub(crate) fn ahead_of_judging(&self) {
         if let Some(state) = &self.0 {
-            state.window.ahead_of_judging();
+            state.window.ahead();
             fetch(Some(&state.stale));
+        }
+    }
+
+    /// The same for what that points to.
+    pub(crate) fn ahead_further_of_judging(&self) {
+        if let Some(state) = &self.0 {
+            state.window.ahead_of_judging();
         }
     }
 

@@ -121,11 +121,23 @@ impl Pending {
     }
 
     /// See [`crate::analyze::ahead`].
-    pub fn ahead(&self, claim: u64) {
+    pub fn ahead(&self) {
+        fetch(Some(&self.entries));
+        fetch(Some(&self.index));
+        fetch(Some(&self.oldest));
+    }
+
+    /// The same for what that points to.
+    pub fn ahead_further(&self, claim: u64) {
         self.index.ahead(claim);
         for at in [self.oldest, self.newest, self.free] {
-            fetch(self.entries.get(usize::from(at)).map(|entry| &entry.claim));
+            fetch(self.entries.get(usize::from(at)));
         }
+    }
+
+    /// The same for what is behind that.
+    pub fn ahead_last(&self, claim: u64) {
+        fetch(self.index.first(claim).and_then(|at| self.entries.get(usize::from(at))));
     }
 
     /// Takes what waits under a key.

@@ -76,7 +76,7 @@ impl Ranks {
 
     /// See [`crate::analyze::ahead`].
     pub fn ahead(&self) {
-        self.nodes.iter().step_by(64 / size_of::<Node>()).take(8).for_each(|node| fetch(Some(&node.confidence)));
+        self.nodes.iter().step_by(64 / size_of::<Node>()).take(8).for_each(|node| fetch(Some(node)));
         fetch(self.heights.first());
     }
 

@@ -51,7 +51,7 @@ impl Strata {
 
     /// See [`crate::analyze::ahead`].
     pub fn ahead(&self) {
-        self.0.iter().take(2).for_each(|stratum| fetch(Some(&stratum.claims)));
+        self.0.iter().take(2).for_each(|stratum| fetch(Some(stratum)));
     }
 
     /// A claim whose class is not known any more.

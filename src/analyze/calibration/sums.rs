@@ -103,7 +103,7 @@ impl Sums {
 
     /// See [`crate::analyze::ahead`].
     pub fn ahead(&self) {
-        self.bins.iter().step_by(2).for_each(|bin| fetch(Some(&bin.confidence)));
+        self.bins.iter().for_each(|bin| fetch(Some(bin)));
     }
 
     /// Removes a claim that was added.

@@ -57,17 +57,32 @@ impl Window {
     }
 
     /// See [`crate::analyze::ahead`].
-    pub fn ahead(&self, claim: u64) {
+    pub fn ahead(&self) {
+        fetch(Some(&self.claims));
+        fetch(Some(&self.tags));
+        fetch(Some(&self.index));
+        fetch(Some(&self.ranks));
+        self.sums.ahead();
+    }
+
+    /// The same for what that points to.
+    pub fn ahead_further(&self, claim: u64) {
         self.index.ahead(claim);
         fetch(self.claims.back());
+        fetch(self.claims.front());
         fetch(self.tags.back());
-        self.sums.ahead();
+        fetch(self.tags.front());
         self.ranks.ahead();
+    }
+
+    /// The same for what is behind that.
+    pub fn ahead_last(&self, claim: u64) {
+        let claims = |position| self.claims.get(usize::from(position_of(self.first, position)));
+        fetch(self.index.first(claim).and_then(claims));
     }
 
     /// The same for what is looked at when it is judged.
     pub fn ahead_of_judging(&self) {
-        self.sums.ahead();
         self.ranks.ahead();
     }
 
@@ -125,5 +140,10 @@ impl Window {
 
 /// The key at a position; the index asks only for positions that are in the window.
 fn key_at(claims: &VecDeque<u64>, first: u16, position: u16) -> u64 {
-    claims.get(usize::from(position.wrapping_sub(first) & POSITIONS)).copied().unwrap_or_default()
+    claims.get(usize::from(position_of(first, position))).copied().unwrap_or_default()
+}
+
+/// How far behind the oldest claim a position is.
+fn position_of(first: u16, position: u16) -> u16 {
+    position.wrapping_sub(first) & POSITIONS
 }

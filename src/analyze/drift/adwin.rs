@@ -121,7 +121,6 @@ impl Adwin {
     pub(super) fn ahead(&self) {
         fetch(self.buckets.last());
         fetch(self.rows.first());
-        fetch(Some(&self.total));
     }
 
     /// Number of values in the window.

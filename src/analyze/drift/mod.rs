@@ -146,10 +146,33 @@ impl Default for Config {
 
 /// One agent's series. A series that never came costs a pointer.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(from = "Saved")]
 pub struct Drift {
     tracks: [Option<Box<Track>>; 4],
     /// The quick detector of failures, and what it found last.
     quick: Option<Box<Quick>>,
+    /// The latest moment of a change.
+    #[serde(skip)]
+    latest: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Saved {
+    tracks: [Option<Box<Track>>; 4],
+    quick: Option<Box<Quick>>,
+}
+
+impl From<Saved> for Drift {
+    fn from(Saved { tracks, quick }: Saved) -> Self {
+        let latest = latest(&tracks, quick.as_deref());
+        Self { tracks, quick, latest }
+    }
+}
+
+fn latest(tracks: &[Option<Box<Track>>; 4], quick: Option<&Quick>) -> Timestamp {
+    let found = tracks.iter().flatten().filter_map(|track| track.last.as_ref());
+    let found = found.chain(quick.and_then(|quick| quick.last.as_ref()));
+    found.map(|dated| dated.at).max().unwrap_or_default()
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -158,6 +181,14 @@ struct Track {
     seen: u64,
     changes: u64,
     last: Option<Dated>,
+}
+
+impl Track {
+    /// Counts a value: its index.
+    fn count(&mut self) -> u64 {
+        self.seen += 1;
+        self.seen - 1
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -213,44 +244,61 @@ impl Drift {
         if !value.is_finite() {
             return None;
         }
-        let track = self.tracks[series as usize].get_or_insert_default();
-        let index = track.seen;
-        track.seen += 1;
+        let index = self.tracks[series as usize].get_or_insert_default().count();
         if quick {
             let quick = self.quick.get_or_insert_default();
             if let Some(rise) = quick.hddm.update(value > 0.5) {
                 let change = Change::new(series, index, rise.before, rise.after, rise.confidence);
                 quick.last = Some(Dated { change, at });
+                self.latest = latest(&self.tracks, self.quick.as_deref());
             }
         }
+        let track = self.tracks[series as usize].as_mut()?;
         let split = track.adwin.update(value)?;
         let change = Change::new(series, index, split.before, split.after, split.confidence);
         track.changes += 1;
         track.last = Some(Dated { change, at });
+        self.latest = latest(&self.tracks, self.quick.as_deref());
         Some(change)
     }
 
     /// See [`super::ahead`].
     pub(crate) fn ahead(&self, observation: &Observation) {
+        for track in self.followed(observation) {
+            fetch(Some(&track.adwin));
+            fetch(Some(&track.seen));
+            fetch(Some(&track.last));
+        }
+        if let Kind::Result { .. } = observation.kind {
+            fetch(self.quick.as_deref());
+        }
+    }
+
+    /// The same for what that points to.
+    pub(crate) fn ahead_further(&self, observation: &Observation) {
+        self.followed(observation).for_each(|track| track.adwin.ahead());
+    }
+
+    /// The series that an observation goes on with.
+    fn followed(&self, observation: &Observation) -> impl Iterator<Item = &Track> {
         let series: &[Series] = match &observation.kind {
             Kind::Result { .. } => &[Series::Latency, Series::Errors],
             Kind::Claim { .. } => &[Series::Confidence],
             Kind::Verdict { .. } => &[Series::Accuracy],
-            _ => return,
+            _ => &[],
         };
-        for track in series.iter().filter_map(|series| self.tracks[*series as usize].as_deref()) {
-            track.adwin.ahead();
-            fetch(Some(&track.seen));
-            fetch(track.last.as_ref().map(|dated| &dated.at));
-        }
+        series.iter().filter_map(|series| self.tracks[*series as usize].as_deref())
     }
 
     /// The same for what is looked at when it is judged.
     pub(crate) fn ahead_of_judging(&self) {
-        for track in self.tracks.iter().flatten() {
-            fetch(track.last.as_ref().map(|dated| &dated.at));
+        if self.latest > Timestamp::EPOCH {
+            for track in self.tracks.iter().flatten() {
+                fetch(Some(&track.changes));
+                fetch(Some(&track.last));
+            }
+            fetch(self.quick.as_ref().map(|quick| &quick.last));
         }
-        fetch(self.quick.as_ref().and_then(|quick| quick.last.as_ref()).map(|dated| &dated.at));
     }
 
     /// The levels now.
@@ -292,9 +340,12 @@ impl Drift {
 
     /// The changes that still hold the insight open.
     fn held(&self, now: Timestamp, config: &Config) -> impl Iterator<Item = &Dated> {
-        let quick = self.quick.iter().filter_map(|quick| quick.last.as_ref());
+        // Most agents have not changed lately, which is seen here without a look at each series.
+        let lately = now.since(self.latest) < config.hold;
+        let quick = self.quick.iter().filter(move |_| lately).filter_map(|quick| quick.last.as_ref());
         let quick = quick.filter(|dated| dated.change.after - dated.change.before >= config.quick_rise);
-        let all = self.tracks.iter().flatten().filter_map(|track| track.last.as_ref()).chain(quick);
+        let tracks = self.tracks.iter().filter(move |_| lately).flatten();
+        let all = tracks.filter_map(|track| track.last.as_ref()).chain(quick);
         all.filter(move |dated| now.since(dated.at) < config.hold)
     }
 }

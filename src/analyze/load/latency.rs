@@ -81,17 +81,19 @@ impl Latency {
     }
 
     /// See [`crate::analyze::ahead`].
-    pub(super) fn ahead(&self, milliseconds: f64) {
+    pub(super) fn ahead(&self) {
+        fetch(Some(&self.current));
+        fetch(Some(&self.lately));
+        fetch(Some(&self.overall));
+        fetch(Some(&self.last));
+        fetch(Some(&self.usual));
+    }
+
+    /// The same for what that points to.
+    pub(super) fn ahead_further(&self, milliseconds: f64) {
         if let Some(place) = Place::of(milliseconds) {
             [&self.current, &self.lately, &self.overall].iter().for_each(|sketch| sketch.ahead(place));
         }
-        fetch(Some(&self.last));
-    }
-
-    /// The same for what is looked at when it is judged.
-    pub(super) fn ahead_of_judging(&self) {
-        fetch(Some(&self.last));
-        fetch(self.usual.as_ref());
     }
 
     fn close(&mut self, at: Timestamp) {

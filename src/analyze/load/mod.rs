@@ -123,8 +123,17 @@ impl Load {
     /// See [`super::ahead`].
     pub(crate) fn ahead(&self, observation: &Observation) {
         match (&observation.kind, &self.latency, &self.usage) {
-            (Kind::Result { duration_ms: Some(ms), .. }, Some(latency), _) => latency.ahead(*ms),
+            (Kind::Result { .. }, Some(latency), _) => latency.ahead(),
             (Kind::Usage { .. }, _, Some(usage)) => usage.ahead(),
+            _ => {}
+        }
+    }
+
+    /// The same for what that points to.
+    pub(crate) fn ahead_further(&self, observation: &Observation) {
+        match (&observation.kind, &self.latency, &self.usage) {
+            (Kind::Result { duration_ms: Some(ms), .. }, Some(latency), _) => latency.ahead_further(*ms),
+            (Kind::Usage { .. }, _, Some(usage)) => usage.ahead_further(),
             _ => {}
         }
     }
@@ -132,7 +141,12 @@ impl Load {
     /// The same for what is looked at when it is judged.
     pub(crate) fn ahead_of_judging(&self) {
         self.usage.iter().for_each(|usage| usage.ahead());
-        self.latency.iter().for_each(|latency| latency.ahead_of_judging());
+        self.latency.iter().for_each(|latency| latency.ahead());
+    }
+
+    /// The same for what that points to.
+    pub(crate) fn ahead_further_of_judging(&self) {
+        self.usage.iter().for_each(|usage| usage.ahead_further());
     }
 
     /// The figures at `now`.

@@ -66,11 +66,19 @@ impl Usage {
 
     /// See [`crate::analyze::ahead`].
     pub(super) fn ahead(&self) {
-        fetch(self.sessions.first().map(|session| &session.key));
-        fetch(self.sessions.last().map(|session| &session.last));
-        fetch(self.minute.sums.first());
-        fetch(self.spent.as_ref().map(|spent| &spent.cost));
+        fetch(Some(&self.input_tokens));
+        fetch(Some(&self.minute));
+        fetch(self.minute.sums.last());
+        fetch(Some(&self.spent));
+        fetch(self.spent.as_ref().and_then(|spent| spent.hour.sums.last()));
+        fetch(Some(&self.sessions));
         fetch(Some(&self.last));
+    }
+
+    /// The same for what that points to.
+    pub(super) fn ahead_further(&self) {
+        fetch(self.sessions.first());
+        fetch(self.sessions.last().map(|session| &session.fill));
     }
 
     fn session(&mut self, key: SessionKey) -> &mut Session {

@@ -153,17 +153,10 @@ impl Silence {
         self.take(observation);
     }
 
-    /// When it last showed life.
-    pub(crate) fn last_seen(&self) -> Timestamp {
-        self.life
-    }
-
     /// See [`super::ahead`].
     pub(crate) fn ahead(&self) {
         self.pauses.ahead();
-        fetch(self.calls.first().map(|call| &call.at));
-        fetch(Some(&self.life));
-        fetch(Some(&self.slowest_call));
+        fetch(self.calls.first());
     }
 
     /// What is known now.

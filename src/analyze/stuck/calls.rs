@@ -54,8 +54,8 @@ impl Calls {
 
     /// See [`crate::analyze::ahead`].
     pub fn ahead(&self) {
-        fetch(self.0.back().map(|action| &action.call));
-        fetch(self.0.front().map(|action| &action.call));
+        fetch(self.0.back());
+        fetch(self.0.front());
     }
 
     /// Forgets all.

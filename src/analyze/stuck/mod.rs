@@ -114,14 +114,21 @@ impl Stuck {
     }
 
     /// See [`super::ahead`].
-    pub(crate) fn ahead(&self, observation: &Observation) {
+    pub(crate) fn ahead(&self) {
         fetch(Some(&self.observations));
+        fetch(Some(&self.calls));
+        fetch(Some(&self.episode));
+        self.steps.ahead();
+    }
+
+    /// The same for what that points to.
+    pub(crate) fn ahead_further(&self, observation: &Observation) {
         match &observation.kind {
-            Kind::Message { .. } => self.steps.ahead(),
+            Kind::Message { .. } => self.steps.ahead_further(),
             Kind::Action { .. } => self.calls.ahead(),
             Kind::Result { .. } => {
                 self.calls.ahead();
-                self.steps.ahead();
+                self.steps.ahead_further();
             }
             _ => {}
         }

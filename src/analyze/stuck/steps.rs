@@ -58,6 +58,15 @@ impl Steps {
 
     /// See [`crate::analyze::ahead`].
     pub fn ahead(&self) {
+        fetch(Some(&self.window));
+        fetch(self.tools.first());
+        fetch(self.tools.last());
+        fetch(self.periodic.first());
+        fetch(self.periodic.last());
+    }
+
+    /// The same for what that points to.
+    pub fn ahead_further(&self) {
         let newest = self.window.len().wrapping_sub(1);
         (0..=MAX_PERIOD).step_by(4).for_each(|back| fetch(self.window.get(newest.wrapping_sub(back))));
     }

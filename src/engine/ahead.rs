@@ -1,0 +1,188 @@
+//! What of an agent's memory is fetched before its turn comes; see [`crate::analyze::ahead`].
+
+use super::Engine;
+use super::agent::AgentState;
+use super::deal::Deal;
+use super::roster::{Place, Slot};
+use super::touched::Touched;
+use crate::analyze::ahead::fetch;
+use crate::domain::{Observation, Timestamp};
+
+impl Engine {
+    /// How many agents before it is needed the first piece of an agent's memory is fetched, and each further one sooner.
+    const AHEAD: usize = 8;
+    /// By how many agents.
+    const STEP: usize = 2;
+
+    /// Notes the hashes of the names of the first observations.
+    pub(super) fn begin_dealing(&self, deal: &mut Deal, observations: &[Observation]) {
+        for (i, observation) in observations.iter().take(Self::AHEAD).enumerate() {
+            deal.note_hash(i, self.roster.hash(observation.agent.as_str()));
+        }
+    }
+
+    /// Fetches what finding the agents of the observations after the `i`-th needs, and notes the hash of a name.
+    pub(super) fn ahead_of_dealing(&self, deal: &mut Deal, observations: &[Observation], i: usize) {
+        if let Some(observation) = observations.get(i + Self::AHEAD + Self::AHEAD / 2) {
+            fetch(observation.agent.as_str().as_bytes().first());
+        }
+        let next = i + Self::AHEAD;
+        if let (Some(before), Some(observation)) = (observations.get(next - 1), observations.get(next)) {
+            // Observations of an agent tend to come together.
+            let hash = match before.agent == observation.agent {
+                true => deal.hash(next - 1),
+                false => self.roster.hash(observation.agent.as_str()),
+            };
+            deal.note_hash(next, hash);
+            self.roster.ahead_of_name(hash);
+        }
+        if i + Self::AHEAD / 2 < observations.len() {
+            self.roster.ahead_of_place(deal.hash(i + Self::AHEAD / 2));
+        }
+    }
+
+    /// Fetches what folding the observations of the agents after the `i`-th needs: of each of the next ones one piece
+    /// more than at the last call.
+    pub(super) fn ahead(&self, places: &[Place], i: usize, deal: &Deal, observations: &[Observation]) {
+        let slot = |step: usize| places.get(i + Self::AHEAD - step * Self::STEP).and_then(|at| self.roster.slot(*at));
+        let dealt = |slot: &Slot| deal.cards(slot.hand).filter_map(|card| observations.get(card)).take(Self::AHEAD);
+        if let Some(slot) = slot(0) {
+            slot.state.ahead();
+        }
+        if let Some(slot) = slot(1) {
+            dealt(slot).for_each(|observation| slot.state.ahead_of(observation));
+        }
+        if let Some(slot) = slot(2) {
+            dealt(slot).for_each(|observation| slot.state.ahead_further(observation));
+        }
+        if let Some(slot) = slot(3) {
+            dealt(slot).for_each(|observation| slot.state.ahead_last(observation));
+        }
+    }
+
+    /// Fetches what asking the next agents needs, likewise.
+    pub(super) fn ahead_of_waking(&self, woken: &[(Timestamp, Place)], i: usize) {
+        let place = |step: usize| woken.get(i + Self::AHEAD - step * Self::STEP).map(|(_, place)| *place);
+        if let Some(place) = place(0) {
+            self.roster.ahead(place);
+        }
+        if let Some(slot) = place(1).and_then(|place| self.roster.slot(place)) {
+            slot.state.ahead();
+        }
+        if let Some(slot) = place(2).and_then(|place| self.roster.slot(place)) {
+            slot.state.ahead_of_waking();
+        }
+    }
+
+    /// Fetches what judging the next agents needs, likewise.
+    pub(super) fn ahead_of_judging(&self, places: &[Place], i: usize) {
+        if let Some(place) = places.get(i + Self::AHEAD + Self::STEP) {
+            self.roster.ahead(*place);
+        }
+        let slot = |step: usize| places.get(i + Self::AHEAD - step * Self::STEP).and_then(|at| self.roster.slot(*at));
+        if let Some(slot) = slot(0) {
+            slot.state.ahead();
+        }
+        if let Some(slot) = slot(1) {
+            slot.state.ahead_of_judging(slot.touched);
+        }
+        if let Some(slot) = slot(2) {
+            slot.state.ahead_further_of_judging(slot.touched);
+        }
+    }
+}
+
+impl AgentState {
+    /// Fetches the agent itself; see [`crate::analyze::ahead`].
+    pub(super) fn ahead(&self) {
+        fetch(Some(&self.first_seen));
+        fetch(Some(&self.observations));
+        fetch(Some(&self.sessions));
+        fetch(Some(&self.looping));
+        fetch(Some(&self.calibration));
+        fetch(Some(&self.errors));
+        fetch(Some(&self.drift));
+        fetch(Some(&self.load));
+        fetch(Some(&self.progress));
+        fetch(Some(&self.silence));
+        fetch(Some(&self.quotes));
+        fetch(Some(&self.open));
+        fetch(Some(&self.damper));
+        fetch(Some(&self.status));
+        fetch(Some(&self.ids));
+        fetch(Some(&self.due));
+    }
+
+    /// Fetches what asking what has come due needs.
+    pub(super) fn ahead_of_waking(&self) {
+        self.progress.ahead();
+        self.silence.ahead();
+        self.load.ahead_of_judging();
+        self.calibration.ahead_of_waking();
+    }
+
+    /// Fetches what judging it needs where that was touched.
+    pub(super) fn ahead_of_judging(&self, touched: Touched) {
+        fetch(self.open.first());
+        self.progress.ahead();
+        self.silence.ahead();
+        if touched.has(Touched::SERIES) {
+            self.drift.ahead_of_judging();
+        }
+        if touched.has(Touched::LOAD) {
+            self.load.ahead_of_judging();
+        }
+        if touched.has(Touched::CLAIMS) {
+            self.calibration.ahead_of_judging();
+        }
+    }
+
+    /// Fetches what these point to.
+    pub(super) fn ahead_further_of_judging(&self, touched: Touched) {
+        if touched.has(Touched::LOAD) {
+            self.load.ahead_further_of_judging();
+        }
+        if touched.has(Touched::CLAIMS) {
+            self.calibration.ahead_further_of_judging();
+        }
+    }
+
+    /// Fetches what the agent points to and folding an observation needs.
+    pub(super) fn ahead_of(&self, observation: &Observation) {
+        if let Some(id) = observation.id {
+            self.ids.ahead(id);
+        }
+        self.load.ahead(observation);
+        self.drift.ahead(observation);
+        self.calibration.ahead(observation);
+        self.progress.ahead();
+        self.silence.ahead();
+        fetch(self.quotes.front());
+        self.sessions.ahead();
+        if let Some(text) = observation.kind.text() {
+            fetch(text.excerpt().as_bytes().first());
+        }
+    }
+
+    /// Fetches what these point to.
+    pub(super) fn ahead_further(&self, observation: &Observation) {
+        self.load.ahead_further(observation);
+        self.drift.ahead_further(observation);
+        self.calibration.ahead_further(observation);
+        if let Some(quote) = self.quotes.front() {
+            fetch(quote.text.excerpt().as_bytes().first());
+        }
+        if let Some(session) = self.sessions.get(observation.session) {
+            fetch(Some(&session.touched));
+            session.stuck.ahead();
+        }
+    }
+
+    /// Fetches what these point to in turn.
+    pub(super) fn ahead_last(&self, observation: &Observation) {
+        self.calibration.ahead_last(observation);
+        if let Some(session) = self.sessions.get(observation.session) {
+            session.stuck.ahead_further(observation);
+        }
+    }
+}
