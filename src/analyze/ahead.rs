@@ -15,3 +15,9 @@ pub(crate) fn fetch<T>(value: Option<&T>) {
         prefetch_index::prefetch_index(std::slice::from_ref(value), 0);
     }
 }
+
+/// Has the counts fetched that an [`Arc`](std::sync::Arc) keeps right before its text: what is needed to share or drop it.
+#[inline(always)]
+pub(crate) fn fetch_counts(text: &str) {
+    prefetch_index::prefetch_index(text.as_bytes(), (2 * size_of::<usize>()).wrapping_neg());
+}

@@ -13,7 +13,7 @@ const EMPTY: u16 = u16::MAX;
 pub(crate) struct Index {
     slots: Vec<u16>,
     len: usize,
-    /// How many bits positions take.
+    /// How many bits positions take, 16 at most.
     bits: u32,
 }
 
@@ -37,7 +37,7 @@ impl Index {
 
     /// Adds a key that is not in yet, at a position that `key_at` need not know yet.
     pub fn insert(&mut self, key: u64, position: u16, key_at: impl Fn(u16) -> u64) {
-        let (grow, bits) = (4 * (self.len + 1) > 3 * self.slots.len(), u16::BITS - position.leading_zeros());
+        let (grow, bits) = (self.is_full(), u16::BITS - position.leading_zeros());
         if grow || bits > self.bits {
             let size = if grow { (2 * self.slots.len()).max(8) } else { self.slots.len() };
             let old = std::mem::replace(&mut self.slots, vec![EMPTY; size]);
@@ -50,6 +50,22 @@ impl Index {
         }
         self.place(key, position);
         self.len += 1;
+    }
+
+    /// Whether the next key makes it grow.
+    pub fn is_full(&self) -> bool {
+        4 * (self.len + 1) > 3 * self.slots.len()
+    }
+
+    /// Starts afresh with these keys, at the positions from 0 on. Half as many more fit in before it is full, at least.
+    pub fn rebuild(&mut self, keys: &[u64]) {
+        let size = (2 * keys.len()).next_power_of_two().max(8);
+        self.slots.clear();
+        self.slots.resize(size, EMPTY);
+        (self.bits, self.len) = (size.trailing_zeros().min(u16::BITS), keys.len());
+        for (position, key) in (0..).zip(keys) {
+            self.place(*key, position);
+        }
     }
 
     /// Removes a key; `key_at` must still know its position.
@@ -74,34 +90,42 @@ impl Index {
         self.len -= 1;
     }
 
+    #[inline]
     fn find_slot(&self, key: u64, key_at: impl Fn(u16) -> u64) -> Option<usize> {
-        let mark = self.mark(key);
-        let here = |at: u16| mark.is_none_or(|mark| at >> self.bits == mark) && key_at(self.position(at)) == key;
-        self.probe(key).take_while(|&slot| self.slots[slot] != EMPTY).find(|&slot| here(self.slots[slot]))
+        let (mark, mut slot) = (self.mark(key), self.home(key));
+        // Some slot is empty, always.
+        loop {
+            let at = *self.slots.get(slot)?;
+            if at == EMPTY {
+                return None;
+            }
+            if u32::from(at) >> self.bits == mark && key_at(self.position(at)) == key {
+                return Some(slot);
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
     }
 
     fn place(&mut self, key: u64, position: u16) {
-        let free = self.probe(key).find(|&slot| self.slots[slot] == EMPTY);
-        if let Some(slot) = free {
-            self.slots[slot] = self.mark(key).map_or(position, |mark| mark << self.bits | position);
+        let marked = (self.mark(key) << self.bits) as u16 | position;
+        let (mut slot, mask) = (self.home(key), self.slots.len().wrapping_sub(1));
+        while let Some(at) = self.slots.get_mut(slot) {
+            if *at == EMPTY {
+                *at = marked;
+                return;
+            }
+            slot = (slot + 1) & mask;
         }
     }
 
     fn position(&self, at: u16) -> u16 {
-        1u16.checked_shl(self.bits).map_or(at, |beyond| at & (beyond - 1))
+        at & ((1u32 << self.bits) - 1) as u16
     }
 
-    /// What stands above a key's position, if there is room: never all ones, which together with such a position would
-    /// look empty.
-    fn mark(&self, key: u64) -> Option<u16> {
-        let most = (u16::MAX.checked_shr(self.bits)?).checked_sub(1)?;
-        Some(((mixed(key) >> 16) as u16 >> self.bits).min(most))
-    }
-
-    /// The slots where a key may be, in the order of the search.
-    fn probe(&self, key: u64) -> impl Iterator<Item = usize> + use<> {
-        let (home, size) = (self.home(key), self.slots.len());
-        (0..size).map(move |i| (home + i) & (size - 1))
+    /// What stands above a key's position: never all ones, which together with such a position would look empty.
+    fn mark(&self, key: u64) -> u32 {
+        let most = (u32::from(u16::MAX) >> self.bits).saturating_sub(1);
+        (mixed(key) >> 16 >> self.bits).min(most)
     }
 
     fn home(&self, key: u64) -> usize {

@@ -5,7 +5,7 @@ use super::agent::AgentState;
 use super::deal::Deal;
 use super::roster::{Place, Slot};
 use super::touched::Touched;
-use crate::analyze::ahead::fetch;
+use crate::analyze::ahead::{fetch, fetch_counts};
 use crate::domain::{Observation, Timestamp};
 
 impl Engine {
@@ -23,6 +23,9 @@ impl Engine {
 
     /// Fetches what finding the agents of the observations after the `i`-th needs, and notes the hash of a name.
     pub(super) fn ahead_of_dealing(&self, deal: &mut Deal, observations: &[Observation], i: usize) {
+        if let Some(observation) = observations.get(i + 4 * Self::AHEAD) {
+            near(observation);
+        }
         if let Some(observation) = observations.get(i + Self::AHEAD + Self::AHEAD / 2) {
             fetch(observation.agent.as_str().as_bytes().first());
         }
@@ -48,15 +51,31 @@ impl Engine {
         let dealt = |slot: &Slot| deal.cards(slot.hand).filter_map(|card| observations.get(card)).take(Self::AHEAD);
         if let Some(slot) = slot(0) {
             slot.state.ahead();
+            dealt(slot).for_each(near);
         }
         if let Some(slot) = slot(1) {
+            slot.state.ahead_of_all();
             dealt(slot).for_each(|observation| slot.state.ahead_of(observation));
         }
         if let Some(slot) = slot(2) {
+            slot.state.ahead_further_of_all(slot.hand.len());
             dealt(slot).for_each(|observation| slot.state.ahead_further(observation));
         }
         if let Some(slot) = slot(3) {
             dealt(slot).for_each(|observation| slot.state.ahead_last(observation));
+        }
+    }
+
+    /// Fetches, at each call, what folding the observations of one agent needs some observations later: with those that
+    /// [`Self::ahead`] saw, it begins behind them.
+    pub(super) fn later<'a>(cards: impl Iterator<Item = &'a Observation> + Clone) -> impl FnMut(&AgentState) {
+        let (mut near_next, mut next) = (cards.clone().skip(2 * Self::AHEAD), cards.skip(Self::AHEAD));
+        move |state| {
+            if let Some(observation) = next.next() {
+                state.ahead_of(observation);
+                state.ahead_further(observation);
+                near_next.next().into_iter().for_each(near);
+            }
         }
     }
 
@@ -147,6 +166,21 @@ impl AgentState {
         }
     }
 
+    /// Fetches what the agent points to and folding any observation needs.
+    pub(super) fn ahead_of_all(&self) {
+        self.progress.ahead();
+        self.silence.ahead();
+        self.sessions.ahead();
+        self.quotes.iter().for_each(|quote| fetch(Some(quote)));
+    }
+
+    /// Fetches what these point to, for so many observations.
+    pub(super) fn ahead_further_of_all(&self, observations: usize) {
+        for quote in self.quotes.iter().take(observations) {
+            fetch_counts(quote.text.excerpt());
+        }
+    }
+
     /// Fetches what the agent points to and folding an observation needs.
     pub(super) fn ahead_of(&self, observation: &Observation) {
         if let Some(id) = observation.id {
@@ -155,12 +189,8 @@ impl AgentState {
         self.load.ahead(observation);
         self.drift.ahead(observation);
         self.calibration.ahead(observation);
-        self.progress.ahead();
-        self.silence.ahead();
-        fetch(self.quotes.front());
-        self.sessions.ahead();
         if let Some(text) = observation.kind.text() {
-            fetch(text.excerpt().as_bytes().first());
+            fetch_counts(text.excerpt());
         }
     }
 
@@ -169,9 +199,6 @@ impl AgentState {
         self.load.ahead_further(observation);
         self.drift.ahead_further(observation);
         self.calibration.ahead_further(observation);
-        if let Some(quote) = self.quotes.front() {
-            fetch(quote.text.excerpt().as_bytes().first());
-        }
         if let Some(session) = self.sessions.get(observation.session) {
             fetch(Some(&session.touched));
             session.stuck.ahead();
@@ -185,4 +212,12 @@ impl AgentState {
             session.stuck.ahead_further(observation);
         }
     }
+}
+
+/// Fetches an observation itself.
+fn near(observation: &Observation) {
+    fetch(Some(&observation.agent));
+    fetch(Some(&observation.id));
+    fetch(Some(&observation.kind));
+    fetch(Some(&observation.source));
 }

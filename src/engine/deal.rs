@@ -21,11 +21,19 @@ pub(super) struct Deal {
 pub(super) struct Hand {
     first: u32,
     last: u32,
+    len: u32,
+}
+
+impl Hand {
+    /// How many observations.
+    pub(super) fn len(self) -> usize {
+        self.len as usize
+    }
 }
 
 impl Default for Hand {
     fn default() -> Self {
-        Self { first: NONE, last: NONE }
+        Self { first: NONE, last: NONE, len: 0 }
     }
 }
 
@@ -45,6 +53,7 @@ impl Deal {
             }
         }
         hand.last = card;
+        hand.len += 1;
     }
 
     /// Notes the hash of the `i`-th observation's agent's name.
@@ -59,7 +68,7 @@ impl Deal {
     }
 
     /// The observations of a hand, in order.
-    pub(super) fn cards(&self, hand: Hand) -> impl Iterator<Item = usize> {
+    pub(super) fn cards(&self, hand: Hand) -> impl Iterator<Item = usize> + Clone {
         let known = |card: &u32| *card != NONE;
         let after = move |card: &u32| self.next.get(*card as usize).copied().filter(known);
         std::iter::successors(Some(hand.first).filter(known), after).map(|card| card as usize)

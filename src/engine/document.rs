@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::{AgentState, Engine, MetaState};
 use crate::domain::AgentId;
@@ -64,19 +65,49 @@ impl Document {
     /// # Errors
     /// See [`DocumentError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
-        let malformed =
-            |error: serde_json::Error| DocumentError::Malformed { line: error.line(), column: error.column() };
-        let mut schema = None;
-        let read = serde_json::Deserializer::from_slice(bytes).deserialize_map(Head(&mut schema));
-        match (schema, read) {
-            (Some(SCHEMA), _) => {}
-            (Some(found), _) if found > SCHEMA => return Err(DocumentError::Newer { found }),
-            (Some(found), _) => return Err(DocumentError::Unknown { found }),
-            (None, Err(error)) => return Err(malformed(error)),
-            (None, Ok(())) => return Err(DocumentError::Malformed { line: 1, column: 1 }),
-        }
+        check_schema(bytes)?;
         let Stored { meta, agents: Agents(agents) } = serde_json::from_slice(bytes).map_err(malformed)?;
         Ok(Self { meta, agents })
+    }
+
+    /// Looks through a document for its agents and hands them on unread, some at a time: they can be read by other
+    /// threads. All but the agents.
+    ///
+    /// # Errors
+    /// See [`DocumentError`]; what is wrong within an agent shows when that is read.
+    pub fn unpack<'a>(bytes: &'a [u8], hand_on: impl FnMut(Vec<Packed<'a>>)) -> Result<MetaState, DocumentError> {
+        check_schema(bytes)?;
+        let mut meta = None;
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        reader.deserialize_map(Parts { meta: &mut meta, hand_on }).and_then(|()| reader.end()).map_err(malformed)?;
+        meta.ok_or(DocumentError::Malformed { line: 1, column: 1 })
+    }
+}
+
+/// An agent of a document that is not read yet.
+pub struct Packed<'a>(AgentId, &'a RawValue);
+
+impl Packed<'_> {
+    /// Reads it; `None` if it is no agent.
+    pub fn open(self) -> Option<(AgentId, Arc<AgentState>)> {
+        Some((self.0, serde_json::from_str(self.1.get()).ok()?))
+    }
+}
+
+fn malformed(error: serde_json::Error) -> DocumentError {
+    DocumentError::Malformed { line: error.line(), column: error.column() }
+}
+
+/// Reads the schema, and refuses one that is not known.
+fn check_schema(bytes: &[u8]) -> Result<(), DocumentError> {
+    let mut schema = None;
+    let read = serde_json::Deserializer::from_slice(bytes).deserialize_map(Head(&mut schema));
+    match (schema, read) {
+        (Some(SCHEMA), _) => Ok(()),
+        (Some(found), _) if found > SCHEMA => Err(DocumentError::Newer { found }),
+        (Some(found), _) => Err(DocumentError::Unknown { found }),
+        (None, Err(error)) => Err(malformed(error)),
+        (None, Ok(())) => Err(DocumentError::Malformed { line: 1, column: 1 }),
     }
 }
 
@@ -121,6 +152,70 @@ impl<'de> Visitor<'de> for Head<'_> {
             let _: IgnoredAny = map.next_value()?;
         }
         Err(A::Error::missing_field("schema"))
+    }
+}
+
+/// Reads all but the agents, and hands those on unread.
+struct Parts<'m, F> {
+    meta: &'m mut Option<MetaState>,
+    hand_on: F,
+}
+
+impl<'de, F: FnMut(Vec<Packed<'de>>)> Visitor<'de> for Parts<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a meta-state")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let mut agents = false;
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "meta" if self.meta.is_some() => return Err(A::Error::duplicate_field("meta")),
+                "meta" => *self.meta = Some(map.next_value()?),
+                "agents" if agents => return Err(A::Error::duplicate_field("agents")),
+                "agents" => {
+                    map.next_value_seed(Unread(&mut self.hand_on))?;
+                    agents = true;
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        if agents { Ok(()) } else { Err(A::Error::missing_field("agents")) }
+    }
+}
+
+/// The agents, unread.
+struct Unread<'f, F>(&'f mut F);
+
+impl<'de, F: FnMut(Vec<Packed<'de>>)> DeserializeSeed<'de> for Unread<'_, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, F: FnMut(Vec<Packed<'de>>)> Visitor<'de> for Unread<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object of agents")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        /// Enough that handing on costs nothing, and few enough that all have something to read.
+        const AT_A_TIME: usize = 256;
+        let mut some = Vec::with_capacity(AT_A_TIME);
+        while let Some((agent, state)) = map.next_entry()? {
+            some.push(Packed(agent, state));
+            if some.len() == AT_A_TIME {
+                (self.0)(std::mem::replace(&mut some, Vec::with_capacity(AT_A_TIME)));
+            }
+        }
+        (self.0)(some);
+        Ok(())
     }
 }
 

@@ -33,7 +33,7 @@ use std::time::Duration;
 pub use agent::{AgentState, Note, Session};
 pub use config::Config;
 pub use damping::Damper;
-pub use document::{Document, DocumentError, SCHEMA};
+pub use document::{Document, DocumentError, Packed, SCHEMA};
 pub use insights::{InsightBook, InsightChange};
 pub use introspection::{Anomaly, Figure, Introspection};
 pub use meta::MetaState;
@@ -231,7 +231,10 @@ impl Engine {
         let Some(slot) = self.roster.slot_mut(place) else { return };
         let state = Arc::make_mut(&mut slot.state);
         let hand = std::mem::take(&mut slot.hand);
-        for observation in deal.cards(hand).map_while(|card| observations.get(card)) {
+        let cards = deal.cards(hand).map_while(|card| observations.get(card));
+        let mut later = Self::later(cards.clone());
+        for observation in cards {
+            later(state);
             let note = |note| notes.push((observation.agent.clone(), note));
             let Folded { counted, turned, touched } = state.fold(observation, now, &self.config, watch, note);
             for kind in turned.into_iter().flatten() {

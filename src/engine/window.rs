@@ -42,10 +42,8 @@ impl IdWindow {
             return true;
         }
         let at = self.oldest;
-        self.oldest = (at + 1) % size;
-        if let Some(&gone) = self.ring.get(at) {
-            self.index.remove(gone, |at| self.ring.get(usize::from(at)).copied().unwrap_or_default());
-        }
+        self.oldest = if at + 1 < size { at + 1 } else { 0 };
+        // The index goes on to lead to where the key was: what stands there is looked at in any case.
         if let Some(place) = self.ring.get_mut(at) {
             *place = key;
         }
@@ -71,8 +69,14 @@ impl IdWindow {
     }
 
     fn remember(&mut self, at: usize) {
-        if let (Some(&key), Ok(position)) = (self.ring.get(at), u16::try_from(at)) {
-            self.index.insert(key, position, |at| self.ring.get(usize::from(at)).copied().unwrap_or_default());
+        let Self { ring, index, .. } = self;
+        if let (Some(&key), Ok(position)) = (ring.get(at), u16::try_from(at)) {
+            if index.is_full() {
+                // With this key, but without those that are gone.
+                index.rebuild(ring);
+            } else {
+                index.insert(key, position, |at| ring.get(usize::from(at)).copied().unwrap_or_default());
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::backend::{Backend, Held, Over};
-use super::{Store, keys};
+use super::{Store, keys, read};
 use crate::domain::Timestamp;
 use crate::engine::{Document, DocumentError};
 use crate::link::Fault;
@@ -135,7 +135,7 @@ impl Backend {
 
 /// Reads a document beside the tasks, since a large one takes a while.
 pub(super) async fn parse(text: Vec<u8>) -> Result<Document, Unfit> {
-    let reading = tokio::task::spawn_blocking(move || Document::parse(&text));
+    let reading = tokio::task::spawn_blocking(move || read(&text));
     Ok(reading.await.map_err(|_| Unfit::Reader)??)
 }
 

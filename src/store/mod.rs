@@ -17,6 +17,7 @@ mod facts;
 mod handoff;
 mod keys;
 mod load;
+mod read;
 mod remote;
 mod scroll;
 mod shelf;
@@ -32,6 +33,7 @@ pub use config::SnapshotConfig;
 pub use facts::Facts;
 pub use handoff::{Handoff, Inlet};
 pub use load::Loaded;
+pub use read::read;
 
 use self::backend::{Backend, Over};
 use self::remote::Remote;

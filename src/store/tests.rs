@@ -70,7 +70,7 @@ fn store_on(backend: Backend) -> Store {
     store
 }
 
-fn at(ms: i64) -> Timestamp {
+pub(super) fn at(ms: i64) -> Timestamp {
     Timestamp::from_nanos((1_763_942_048_000 + ms) * 1_000_000)
 }
 
@@ -86,7 +86,7 @@ fn pulse() -> Pulse {
     }
 }
 
-fn thought(agent: u8, text: &str) -> Observation {
+pub(super) fn thought(agent: u8, text: &str) -> Observation {
     Observation {
         agent: AgentId::fitted(&format!("agent-{agent}")),
         session: SessionKey::default(),

@@ -1,7 +1,7 @@
 //! What the figures say: overconfident, underconfident, unreliable.
 
-use super::figures::{Estimate, Figures, Z_99, area, auroc2, bias};
-use super::{Calibration, Config, State};
+use super::figures::{Estimate, Z_99, area, auroc2, bias, brier_score, ece};
+use super::{Calibration, Config, State, Window};
 use crate::domain::{Assessment, Evidence, EvidenceKey, InsightKind, Severity};
 
 impl Calibration {
@@ -20,7 +20,7 @@ impl Calibration {
         let enough = |state: &&State| state.window.len() >= config.minimum.max(1);
         let Some(state) = self.0.as_deref().filter(enough) else { return Assessment::Hold };
         let all = state.window.sums().all();
-        let evidence = |judged| evidence(&self.figures(config), judged);
+        let evidence = |judged| evidence(&state.window, judged);
         match kind {
             InsightKind::Overconfident => {
                 let bias = bias(&all, Z_99);
@@ -86,15 +86,15 @@ fn clear_if(open: bool) -> Assessment {
     if open { Assessment::Clear } else { Assessment::Hold }
 }
 
-/// The figures, with the ends of the interval that was judged by.
-fn evidence(figures: &Figures, judged: Estimate) -> Evidence {
-    let value = |estimate: Option<Estimate>| estimate.map_or(f64::NAN, |estimate| estimate.value);
+/// The figures, without intervals of their own, and the ends of the interval that was judged by.
+fn evidence(window: &Window, judged: Estimate) -> Evidence {
+    let (sums, all) = (window.sums(), window.sums().all());
     Evidence::new()
-        .count(EvidenceKey::N, figures.n as u64)
-        .number(EvidenceKey::Bias, value(figures.bias))
-        .number(EvidenceKey::Ece, figures.ece.unwrap_or(f64::NAN))
-        .number(EvidenceKey::Brier, value(figures.brier))
-        .number(EvidenceKey::Auroc2, value(figures.auroc2))
+        .count(EvidenceKey::N, window.len() as u64)
+        .number(EvidenceKey::Bias, bias(&all, Z_99).value)
+        .number(EvidenceKey::Ece, ece(sums, &all))
+        .number(EvidenceKey::Brier, brier_score(&all))
+        .number(EvidenceKey::Auroc2, area(window.ranks().pairs()).unwrap_or(f64::NAN))
         .number(EvidenceKey::Low, judged.low)
         .number(EvidenceKey::High, judged.high)
 }

@@ -130,11 +130,11 @@ impl Levels {
     }
 }
 
-fn ece(sums: &Sums, all: &Bin) -> f64 {
+pub(super) fn ece(sums: &Sums, all: &Bin) -> f64 {
     sums.bins().map(|bin| (bin.confidence() - bin.right()).abs()).sum::<f64>() / all.claims()
 }
 
-fn brier_score(all: &Bin) -> f64 {
+pub(super) fn brier_score(all: &Bin) -> f64 {
     ((all.squares() - 2.0 * all.confidence_of_right() + all.right()) / all.claims()).clamp(0.0, 1.0)
 }
 

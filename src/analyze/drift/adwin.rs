@@ -119,7 +119,9 @@ impl Adwin {
 
     /// See [`crate::analyze::ahead`].
     pub(super) fn ahead(&self) {
-        fetch(self.buckets.last());
+        // The two oldest of the last row become one, and now and then those before.
+        let newest = self.buckets.len().wrapping_sub(1);
+        [0, 4, 8].iter().for_each(|back| fetch(self.buckets.get(newest.wrapping_sub(*back))));
         fetch(self.rows.first());
     }
 
