@@ -51,6 +51,9 @@ impl Daemon {
         set("log.format", "json");
         set("heart.interval", &format!("{}ms", interval.as_millis()));
         args.settings.iter().for_each(|setting| set(&setting.key, &setting.value));
+        if args.small_pages {
+            command.env("MIMALLOC_ALLOW_THP", "0");
+        }
         let mut child = command.spawn().expect("the daemon starts");
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();

@@ -1,7 +1,7 @@
 //! Load on the real daemon, on loopback: fan-out against a floor server, memory, the heart under load, ingest, a failing
-//! Redis.
+//! Redis; and how costs grow.
 //!
-//! `cargo bench --bench streams` runs all of it in some 90 seconds and prints tables; `-- --help` shows what can be set.
+//! `cargo bench --bench streams` runs all of it in some two minutes and prints tables; `-- --help` shows what can be set.
 //! Without `--bench`, as under `cargo test --all-targets`, it runs each part for a moment with few streams, so that the
 //! tools stay in order. `benches/README.md` says what the figures mean and what they were.
 
@@ -15,6 +15,7 @@ mod fanout;
 mod feed;
 mod figures;
 mod floor;
+mod growth;
 mod heart;
 mod ingest;
 mod machine;
@@ -22,6 +23,8 @@ mod memory;
 mod readers;
 mod start;
 mod store;
+#[path = "../workload.rs"]
+mod workload;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,7 +37,7 @@ use self::daemon::Setting;
 #[derive(Debug, Clone, Parser)]
 pub struct Args {
     /// Parts to run
-    #[arg(long, value_delimiter = ',', default_value = "fanout,memory,heart,ingest,store,start")]
+    #[arg(long, value_delimiter = ',', default_value = "fanout,memory,heart,ingest,store,start,growth")]
     only: Vec<String>,
     /// Streams of the fan-out, comma-separated for several runs, and of the heart's load (the first)
     #[arg(long, value_delimiter = ',', default_value = "1000")]
@@ -63,6 +66,15 @@ pub struct Args {
     /// A daemon's configuration key, as in `limits.frames_per_second=25`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<Setting>,
+    /// Agents of the growth part's largest state, a hundredth of its observations, ten times its streams
+    #[arg(long, default_value_t = 100_000)]
+    most: usize,
+    /// Where plots go
+    #[arg(long, value_name = "DIRECTORY", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/plots"))]
+    plots: PathBuf,
+    /// Have the daemon use no huge pages: with them its memory grows in steps of 2 MB
+    #[arg(long)]
+    small_pages: bool,
     /// Another build of the daemon to measure, to compare it
     #[arg(long, value_name = "PROGRAM")]
     daemon: Option<PathBuf>,
@@ -81,9 +93,15 @@ impl Args {
             return Self::parse();
         }
         // Cargo hands a test run's filters to every target; they mean nothing here.
-        let smoke = "streams --streams 20 --connects 20 --idle-streams 20 --seconds 0.15 --rounds 1 --unpinned";
-        Self::parse_from(smoke.split(' '))
+        let smoke =
+            "streams --streams 20 --connects 20 --idle-streams 20 --most 400 --seconds 0.15 --rounds 1 --unpinned";
+        Self { plots: std::env::temp_dir().join("consciousness-system-plots"), ..Self::parse_from(smoke.split(' ')) }
     }
+}
+
+/// CPU time of the calling thread so far.
+fn cpu() -> Duration {
+    cpu_time::ThreadTime::now().as_duration()
 }
 
 fn main() {
@@ -102,7 +120,8 @@ fn main() {
             "ingest" => ingest::run(&args),
             "store" => store::run(&args),
             "start" => start::run(&args),
-            other => panic!("there is no part {other}: fanout, memory, heart, ingest, store, start"),
+            "growth" => growth::run(&args),
+            other => panic!("there is no part {other}: fanout, memory, heart, ingest, store, start, growth"),
         }
     }
 }

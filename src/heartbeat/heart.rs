@@ -102,7 +102,8 @@ where
     F: FnMut() -> (StoreFacts, ClientFacts) + Send,
 {
     /// Beats until nobody gives orders any more; then folds all that waits in a last beat and gives the engine back.
-    /// The first beat is one interval after `start`. `clock` tells the time of day.
+    /// The first beat is one interval after `start`, or as soon as it leads if that is sooner: a pod is ready with its first
+    /// beat. `clock` tells the time of day.
     pub fn run<I: Inbox>(
         mut self,
         start: Instant,
@@ -113,6 +114,7 @@ where
         let interval = self.config.interval;
         let mut deadline = start + interval;
         let mut leading: Option<Leading<I>> = None;
+        let mut led = false;
         loop {
             let order = orders.recv_timeout(deadline.saturating_duration_since(Instant::now()));
             let began = Instant::now();
@@ -123,6 +125,9 @@ where
             match order {
                 Ok(Order::Lead(lead)) => {
                     leading = Some(Leading::new(*lead, self.metrics.clone()));
+                    if !std::mem::replace(&mut led, true) {
+                        deadline = began;
+                    }
                     continue;
                 }
                 Ok(Order::Rest(reply)) => {

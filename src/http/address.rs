@@ -1,13 +1,14 @@
 //! Where a request comes from, past the proxies that are trusted.
 
+use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::header::FORWARDED;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::IntoResponse;
-use futures_util::future::{Either, Ready, ready};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Config;
 use super::edge::{Edge, Refusal};
+use super::head::{Answer, Head};
 use super::problem::Problem;
 use crate::setting::Networks;
 
@@ -117,24 +119,25 @@ pub(super) struct Addressed {
     pub inner: TowerToHyperService<Router>,
     pub peer: IpAddr,
     pub edge: Arc<Edge>,
+    pub head: Arc<Head>,
 }
 
 impl Service<hyper::Request<Incoming>> for Addressed {
-    type Response = axum::response::Response;
+    type Response = axum::http::Response<Answer>;
     type Error = std::convert::Infallible;
-    type Future = Either<
-        Ready<Result<Self::Response, Self::Error>>,
-        <TowerToHyperService<Router> as Service<hyper::Request<Incoming>>>::Future,
-    >;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
+        self.head.complete();
+        let head = Arc::clone(&self.head);
         let client = self.edge.forwarded.client(self.peer, request.headers());
         if self.edge.denies(client.0) {
             self.edge.count(Refusal::Denied);
-            return Either::Left(ready(Ok(Problem::denied().into_response())));
+            return Box::pin(ready(Ok(head.answering(Problem::denied().into_response()))));
         }
         request.extensions_mut().insert(client);
-        Either::Right(self.inner.call(request))
+        let answer = self.inner.call(request);
+        Box::pin(async move { Ok(head.answering(answer.await?)) })
     }
 }
 

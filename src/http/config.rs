@@ -13,9 +13,12 @@ use crate::setting::{Networks, Problems, duration};
 pub struct Config {
     /// Address and port to listen on.
     pub listen: SocketAddr,
-    /// Longest time for a request's header to arrive, idle time between two requests included.
+    /// Longest time for a request's header to arrive, from its first byte on; for the first one, from the connection on.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
+    /// Longest time that a connection may rest between two requests.
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
     /// Longest time for a request's body to arrive.
     #[serde(with = "duration")]
     pub body_timeout: Duration,
@@ -40,6 +43,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             max_connections: 25_000,
             trusted_proxies: Networks::default(),
@@ -62,6 +66,8 @@ impl Config {
     pub fn check(&self, problems: &mut Problems) {
         let timeouts = Duration::from_millis(100)..=Duration::from_mins(10);
         problems.duration("server.header_timeout", self.header_timeout, timeouts.clone());
+        let idle = Duration::from_millis(100)..=Duration::from_hours(1);
+        problems.duration("server.idle_timeout", self.idle_timeout, idle);
         problems.duration("server.body_timeout", self.body_timeout, timeouts);
         let both = self.tls_cert_file.as_os_str().is_empty() == self.tls_key_file.as_os_str().is_empty();
         problems.require("server.tls_key_file", both, "goes with server.tls_cert_file: set both, or none");

@@ -13,6 +13,7 @@ use super::address::Forwarded;
 use super::config::Config;
 use super::crowd::{Crowd, Spot};
 use super::deny::DenyList;
+use super::head::Head;
 use super::proxy;
 use super::socket::{Connection, Socket};
 use super::tls;
@@ -133,7 +134,8 @@ impl Edge {
             }
             None => Socket::Plain(tcp),
         };
-        Ok((Connection::new(socket, place, spot), address))
+        let head = Arc::new(Head::new(self.config.header_timeout));
+        Ok((Connection::new(socket, place, spot, head), address))
     }
 
     /// Whether an address may have another connection. Proxies that are trusted have any number, for others.

@@ -15,6 +15,7 @@ mod crowd;
 mod deny;
 mod edge;
 mod gate;
+mod head;
 mod intake;
 mod memory;
 mod observations;

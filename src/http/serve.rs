@@ -53,7 +53,7 @@ pub async fn serve(
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(edge.config.header_timeout)
+        .header_read_timeout(edge.config.idle_timeout)
         .max_buf_size(MAX_HEADER)
         .max_headers(MAX_HEADERS);
     let house = Arc::new(House { router, edge, builder, shutdown });
@@ -106,14 +106,19 @@ impl House {
             Err(refusal) => return self.edge.count(refusal),
         };
         let inner = TowerToHyperService::new(self.router.clone());
-        let service = Addressed { inner, peer: address, edge: Arc::clone(&self.edge) };
+        let head = Arc::clone(connection.head());
+        let service = Addressed { inner, peer: address, edge: Arc::clone(&self.edge), head: Arc::clone(&head) };
         let served = self.builder.serve_connection(TokioIo::new(connection), service).with_upgrades();
         let mut served = std::pin::pin!(served);
         // What goes wrong with a connection is its client's affair, and was answered where it could be.
         tokio::select! {
             _ = served.as_mut() => return,
+            () = head.overdue() => return,
             () = self.shutdown.cancelled() => served.as_mut().graceful_shutdown(),
         }
-        let _ = served.await;
+        tokio::select! {
+            _ = served => {}
+            () = head.overdue() => {}
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::crowd::Spot;
+use super::head::Head;
 
 /// What the kernel keeps of what a stream's client has not taken yet (it doubles this): a slow client is to be noticed
 /// before megabytes of old frames wait for it.
@@ -40,11 +42,17 @@ pub(super) struct Stream {
 pub(super) struct Connection {
     stream: Stream,
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Who is told that something came.
+    head: Arc<Head>,
 }
 
 impl Connection {
-    pub(super) fn new(socket: Socket, place: OwnedSemaphorePermit, spot: Option<Spot>) -> Self {
-        Self { stream: Stream { socket, _place: place, _spot: spot }, stalled: None }
+    pub(super) fn new(socket: Socket, place: OwnedSemaphorePermit, spot: Option<Spot>, head: Arc<Head>) -> Self {
+        Self { stream: Stream { socket, _place: place, _spot: spot }, stalled: None, head }
+    }
+
+    pub(super) fn head(&self) -> &Arc<Head> {
+        &self.head
     }
 
     /// The socket for a stream, which sees to slow clients itself.
@@ -148,7 +156,12 @@ impl AsyncWrite for Stream {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream.socket).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let outcome = Pin::new(&mut self.stream.socket).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.head.came();
+        }
+        outcome
     }
 }
 

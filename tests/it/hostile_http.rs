@@ -146,7 +146,8 @@ async fn bodies_beyond_the_limits_are_refused_and_cost_no_memory() {
     let empty = Answer::to(daemon.post(PATH, NDJSON, "7\n".repeat(1_000_000))).await;
     empty.problem(413, "too-large");
     let grown = daemon.memory().saturating_sub(before);
-    assert!(grown < 96 << 20, "{grown} bytes more");
+    // The allocator may keep what a few threads each needed for the largest body that is taken.
+    assert!(grown < 192 << 20, "{grown} bytes more");
     daemon.assert_well().await;
 }
 
@@ -212,7 +213,8 @@ async fn what_is_not_there_is_said_so() {
 
 #[tokio::test]
 async fn a_request_that_never_ends_is_cut_off() {
-    let daemon = Daemon::start(&[("server__header_timeout", "500ms"), ("server__body_timeout", "500ms")]).await;
+    let short = ["server__header_timeout", "server__idle_timeout", "server__body_timeout"].map(|key| (key, "500ms"));
+    let daemon = Daemon::start(&short).await;
     let bearer = token("a", "metacog.observe");
     let head = format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer}\r\n");
     // Half-open, half a line, half a header, and a connection that is left idle after an answer.
@@ -274,7 +276,7 @@ async fn a_request_that_never_ends_is_cut_off() {
 
 #[tokio::test]
 async fn connections_are_bounded_and_come_back() {
-    let settings = [("server__max_connections", "40"), ("server__header_timeout", "2s")];
+    let settings = [("server__max_connections", "40"), ("server__idle_timeout", "2s")];
     let daemon = Daemon::start(&settings).await;
     // Those of the tests' own client end when they are idle; the rest are held here.
     let mut held = Vec::new();

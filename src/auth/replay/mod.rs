@@ -130,6 +130,8 @@ impl ReplayGuard {
 
     /// Gives Redis all names that are remembered here.
     async fn catch_up(&self, remote: &Remote, clock: &impl Fn() -> Timestamp) -> Result<(), Fault> {
+        // Where there is no name to give, nothing else would ask it.
+        remote.probe().await?;
         // What fails from now on is to be given again.
         self.behind.store(false, Ordering::Release);
         let names = self.local.alive(clock());

@@ -2,7 +2,7 @@ use super::*;
 
 fn quick() -> Config {
     let short = Duration::from_millis(200);
-    Config { header_timeout: short, body_timeout: short, ..Config::default() }
+    Config { header_timeout: short, idle_timeout: short * 2, body_timeout: short, ..Config::default() }
 }
 
 #[tokio::test]
@@ -20,6 +20,29 @@ async fn a_header_that_never_ends_is_cut_off() {
     let many = format!("GET /livez HTTP/1.1\r\nHost: test\r\n{}\r\n", "X: y\r\n".repeat(200));
     assert_eq!(server.exchange(many.as_bytes()).await.status, 431);
     assert_eq!(server.request("GET", "/livez", &[], b"").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_may_rest_between_two_requests() {
+    let config = quick();
+    let longer = config.header_timeout * 3;
+    let server =
+        Server::with(Config { idle_timeout: longer * 100, ..config }, Limits::default(), room::Config::default());
+    let server = server.await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    let mut answer = [0; 12];
+    for _ in 0..2 {
+        client.write_all(b"GET /nothing HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 404");
+        tokio::time::sleep(longer).await;
+        let mut rest = [0; 4096];
+        assert_ne!(client.try_read(&mut rest).unwrap(), 0, "the rest of the answer, and no end after it");
+        assert_eq!(client.try_read(&mut rest).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    }
+    client.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(20), client.read(&mut answer)).await.expect("it is cut off");
+    assert!(closed.is_err() || closed.is_ok_and(|read| read == 0 || answer.starts_with(b"HTTP/1.1 408")));
 }
 
 #[tokio::test]

@@ -93,6 +93,8 @@ async fn a_redis_that_does_not_answer_holds_nobody_up() {
     let redis = Redis::start().await;
     let local = pod(&redis, &[]).await;
     let deny = pod(&redis, &[("auth__replay_on_outage", "deny")]).await;
+    // One that has let nobody in.
+    let idle = pod(&redis, &[]).await;
     let first = open(&deny, &token("a", STREAM)).await.expect("all is well");
     redis.signal("STOP").await;
     // All of it is answered while Redis stands still.
@@ -107,6 +109,9 @@ async fn a_redis_that_does_not_answer_holds_nobody_up() {
     assert_eq!(deny.metric(AWAY).await, 1.0);
     assert!(deny.metric("auth_failures_total{reason=\"guard_away\"}").await >= 6.0);
     assert_eq!(logged(&deny, "no stream is opened"), 1);
+    let tried = "circuit_breaker_open_total{breaker=\"auth\"}";
+    eventually("the idle one to have tried again", || async { (idle.metric(tried).await >= 2.0).then_some(()) }).await;
+    assert_eq!((idle.metric(AWAY).await, logged(&idle, "replay is guarded")), (1.0, 1), "nobody said that it is back");
     redis.signal("CONT").await;
     // Neither was used up by that, although Redis may have carried out what it was asked.
     eventually("the token to be taken", || async { open(&deny, &late).await.ok().map(|_| ()) }).await;

@@ -3,12 +3,23 @@
 use super::drill::Drill;
 use crate::support::Redis;
 
+/// Redis stands still, and there is something to write, until the breaker opens; a second later it goes on.
+const BREAKER_OPEN: &str = r#"
+kill -STOP REDIS
+OBSERVER="$(consciousness-system token --sub drill --scope metacog.observe)"
+until metrics circuit_breaker_open_total | awk '/"redis"/ && $2 > 0 { open = 1 } END { exit !open }'; do
+    curl -fsS -o /dev/null -H "Authorization: Bearer $OBSERVER" "$DAEMON/v1/observations" --json '{"agent": "drill", "kind": "thought"}'
+    sleep 0.1
+done
+(sleep 1; kill -CONT REDIS) &
+"#;
+
 pub async fn run(section: &'static str) {
     let redis = Redis::start().await;
     let drill = Drill::new(section, &redis)
         // Most of the time stopped: what is asked meanwhile is answered late, and tells it.
         .before("HeartbeatSkew", "(for _ in 1 2 3; do kill -STOP $PID; sleep 0.8; kill -CONT $PID; sleep 0.02; done) &")
-        .before("BreakerOpen", &format!("kill -STOP {}; sleep 3; (sleep 1; kill -CONT {}) &", redis.pid(), redis.pid()))
+        .before("BreakerOpen", &BREAKER_OPEN.replace("REDIS", &redis.pid().to_string()))
         .before("RedisBackupStale", "export BACKUP_DIR=\"$PWD\"")
         .before("TargetDown", "TOKEN_FILE=\"$PWD/scrape.token\"; echo not-a-token >\"$TOKEN_FILE\"");
     let outcome = drill.run().await;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Client, FromRedisValue};
+use redis::{AsyncConnectionConfig, Client, FromRedisValue};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::wait::eventually;
+use super::wait::{LIMIT, eventually};
 
 pub struct Redis {
     pub port: u16,
@@ -92,7 +92,9 @@ impl Redis {
     }
 
     pub async fn connection(&self) -> MultiplexedConnection {
-        self.client().get_multiplexed_async_connection().await.expect("redis answers")
+        let patience =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(LIMIT)).set_response_timeout(Some(LIMIT));
+        self.client().get_multiplexed_async_connection_with_config(&patience).await.expect("redis answers")
     }
 
     /// Runs a command given as words.
