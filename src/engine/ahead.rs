@@ -10,7 +10,7 @@ use crate::domain::{Observation, Timestamp};
 
 impl Engine {
     /// How many agents before it is needed the first piece of an agent's memory is fetched, and each further one sooner.
-    const AHEAD: usize = 8;
+    pub(super) const AHEAD: usize = 8;
     /// By how many agents.
     const STEP: usize = 2;
 

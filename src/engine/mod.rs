@@ -232,9 +232,9 @@ impl Engine {
         let state = Arc::make_mut(&mut slot.state);
         let hand = std::mem::take(&mut slot.hand);
         let cards = deal.cards(hand).map_while(|card| observations.get(card));
-        let mut later = Self::later(cards.clone());
+        let mut later = (hand.len() > Self::AHEAD).then(|| Self::later(cards.clone()));
         for observation in cards {
-            later(state);
+            later.iter_mut().for_each(|later| later(state));
             let note = |note| notes.push((observation.agent.clone(), note));
             let Folded { counted, turned, touched } = state.fold(observation, now, &self.config, watch, note);
             for kind in turned.into_iter().flatten() {
