@@ -1,6 +1,5 @@
 //! One stream, from hello to close.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -10,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 
 use super::abuse::Abuse;
+use super::answers::Answers;
 use super::backend::{Refreshing, Renewal, Session};
 use super::close::Close;
 use super::fanout::Repeated;
@@ -24,8 +24,6 @@ use super::service::{Settings, Streams};
 use super::tally::Waits;
 use super::wire::{Event, Fault, Incoming, Wire};
 
-/// Answers that wait for their turn; more are given up.
-const MAX_ANSWERS: usize = 32;
 /// How long a new token's check may take.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far what others see of the frames sent may be behind: where they look is memory that a frame need not fetch.
@@ -49,7 +47,7 @@ pub(super) struct Connection<S> {
     /// The news that there are, and those up to which the client was told, needs not be told, or was given up.
     news: u64,
     told: u64,
-    answers: VecDeque<Frame>,
+    answers: Answers,
     /// Whether the frame in flight, or else the last one, is data.
     data_in_flight: bool,
     /// When the peer last took something, or had nothing to take.
@@ -87,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             given: session.since.and_then(|since| hub.given(since)),
             news: news.serial,
             told: news.serial.saturating_sub(1),
-            answers: VecDeque::new(),
+            answers: Answers::default(),
             // So that hello, which is an answer, goes first.
             data_in_flight: true,
             took: now,
@@ -232,14 +230,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         {
             return self.put(frame, true, now);
         }
-        match self.answers.pop_front() {
-            Some(answer) => {
-                if self.answers.is_empty() {
-                    // Mostly there are none.
-                    self.answers = VecDeque::new();
-                }
-                self.put(answer, false, now);
-            }
+        match self.answers.pop() {
+            Some(answer) => self.put(answer, false, now),
             None => {
                 if data_may && let Some(frame) = self.next_data(&mut Repeated::default()) {
                     self.put(frame, true, now);
@@ -490,9 +482,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn answer(&mut self, frame: Frame) {
-        if self.answers.len() < MAX_ANSWERS {
-            self.answers.push_back(frame);
-        } else {
+        if !self.answers.push(frame) {
             self.streams.metrics.ws_backpressure_drops_total.inc();
             self.place.line.tally.given_up(1);
         }

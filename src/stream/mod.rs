@@ -6,6 +6,7 @@
 //! or asked for few frames, costs one number and not a queue, and what many are told is encoded once and shared.
 
 mod abuse;
+mod answers;
 mod backend;
 mod close;
 mod config;
