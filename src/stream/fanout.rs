@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
+use prefetch_index::prefetch_index;
 use slab::Slab;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -25,6 +26,9 @@ use super::wire::Fault;
 /// Streams told between two turns that other tasks get: some hundred microseconds' work.
 const AT_A_TIME: usize = 64;
 
+/// Bytes that are fetched at once.
+const CACHE_LINE: usize = 64;
+
 /// The streams, dealt out to the loops that tell them the news.
 pub struct Fanout {
     shares: Box<[Share]>,
@@ -35,6 +39,9 @@ type Share = Mutex<Slab<Arc<dyn Listener>>>;
 
 /// A stream, as the pass sees it.
 trait Listener: Send + Sync {
+    /// Has its memory fetched, to be there in a moment.
+    fn fetch(&self);
+
     /// Tells it the news, or has its task do so.
     fn hear(&self, news: News, now: Instant, repeated: &mut Repeated);
 }
@@ -90,7 +97,13 @@ impl Fanout {
                     break;
                 }
                 let now = Instant::now();
-                some.drain(..).for_each(|stream| stream.hear(news, now, &mut repeated));
+                for (at, stream) in some.iter().enumerate() {
+                    if let Some(next) = some.get(at + 1) {
+                        next.fetch();
+                    }
+                    stream.hear(news, now, &mut repeated);
+                }
+                some.clear();
                 tokio::task::yield_now().await;
             }
         }
@@ -180,6 +193,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Listener for Shared<S> {
+    fn fetch(&self) {
+        let place = std::slice::from_ref(&self.line);
+        let unit = size_of_val(place);
+        let before = (place.as_ptr().addr() - std::ptr::from_ref(self).addr()) / unit;
+        for line in (0..size_of::<Self>() / unit).step_by(CACHE_LINE / unit) {
+            prefetch_index(place, line.wrapping_sub(before));
+        }
+    }
+
     fn hear(&self, news: News, now: Instant, repeated: &mut Repeated) {
         // Where its task is at work, the pass does not wait: the task is called once more.
         let done = match self.connection.try_lock() {

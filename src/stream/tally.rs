@@ -52,7 +52,7 @@ pub struct Row {
     /// When its token's time is over.
     #[serde(serialize_with = "shown")]
     pub expires: Timestamp,
-    /// Frames sent.
+    /// Frames sent, as of at most a second ago.
     pub frames_sent: u64,
     /// Beats merged into a later frame.
     pub frames_merged: u64,

@@ -280,7 +280,8 @@ async fn a_client_that_does_not_answer_pings_is_closed() {
 
 #[tokio::test]
 async fn handshakes_that_are_none_are_refused_and_take_no_token() {
-    let daemon = Daemon::start(&[("server__header_timeout", "500ms")]).await;
+    let short = [("server__header_timeout", "500ms"), ("server__idle_timeout", "500ms")];
+    let daemon = Daemon::start(&short).await;
     let jti = json!({"sub": "a", "scope": "metacog.stream", "exp": unix_now() + 600, "jti": "one"});
     let token = sign(&jti);
     let good = upgrade(&token);
