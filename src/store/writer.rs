@@ -18,8 +18,9 @@ impl Store {
     const SLOW: f64 = 0.8;
     /// Rest after each write, as a multiple of what it cost: so the writer takes at most a twentieth of a core.
     const REST: u32 = 19;
-    /// What sending a byte costs in processor time, copies and the socket together, as a generous estimate.
-    const SENDING: Duration = Duration::from_nanos(1);
+    /// What sending a byte costs in processor time, copies and the socket together, as it was measured
+    /// (`benches/README.md`).
+    const SENDING: Duration = Duration::from_nanos(5);
     /// Rest after a write that is refused for what it is.
     const REST_IN_VAIN: Duration = Duration::from_secs(1);
     /// Pause between two tries of the last write.
@@ -29,7 +30,7 @@ impl Store {
     ///
     /// Each write sends the whole state, of which only what changed is serialised anew. After each the writer rests for
     /// [`Self::REST`] times what the write cost, so that a large state is written less often than each beat: some
-    /// 5 MB still go out each beat of 100 ms, 100 MB about every three seconds.
+    /// 1 MB still goes out each beat of 100 ms, 40 MB about every five seconds.
     pub async fn run(mut self, mut inlet: Inlet) -> Self {
         if !self.facts.now().configured {
             inlet.ended().await;
