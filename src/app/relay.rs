@@ -131,14 +131,16 @@ impl Relay {
 
     fn tell(&mut self, relayed: Relayed) {
         let epoch = relayed.beat.position().epoch;
-        let whole = self.wants.of_others.swap(false, Ordering::AcqRel);
-        let relayed = match (self.held.take(), self.hub.whole_beat()) {
-            (_, Some(beat)) if whole => Relayed { after: None, beat },
-            (Some(mut earlier), _) if relayed.after.is_some() && earlier.beat.position().epoch == epoch => {
+        let wanted = self.wants.of_others.swap(false, Ordering::AcqRel);
+        // All of it is copied for that, so it is not asked for in vain.
+        let whole = wanted.then(|| self.hub.whole_beat()).flatten();
+        let relayed = match (whole, self.held.take()) {
+            (Some(beat), _) => Relayed { after: None, beat },
+            (None, Some(mut earlier)) if relayed.after.is_some() && earlier.beat.position().epoch == epoch => {
                 earlier.beat.absorb(relayed.beat);
                 earlier
             }
-            _ => relayed,
+            (None, _) => relayed,
         };
         if let Err(mpsc::error::TrySendError::Full(relayed)) = self.telling.try_send(relayed) {
             self.held = Some(relayed);
