@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::{FromRedisValue, Script, Value};
+use redis::aio::MultiplexedConnection;
+use redis::{ErrorKind, FromRedisValue, Script, ServerErrorKind, Value};
 
 use super::backend::{Held, Over, Write, Written};
 use super::keys;
@@ -49,17 +50,23 @@ impl Remote {
             Over::OwnOr(epoch) => epoch.to_string(),
             Over::All => "*".to_owned(),
         };
-        let mut invocation = WRITE.key(keys::LATEST);
-        invocation.key(keys::EPOCH).key(keys::READING).key(keys::OBSERVATIONS);
-        if let Some(snapshot) = write.snapshot {
-            invocation.key(snapshot);
-        }
-        invocation.arg(write.epoch).arg(write.document).arg(over).arg(write.reading.position.to_string());
+        // As the driver does it, with a copy of the document less.
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(WRITE.get_hash()).arg(4 + write.snapshot.iter().len()).arg(keys::LATEST);
+        command.arg(keys::EPOCH).arg(keys::READING).arg(keys::OBSERVATIONS).arg(write.snapshot);
+        command.arg(write.epoch).arg(write.document).arg(over).arg(write.reading.position.to_string());
         for (producer, serial) in write.reading.producers() {
-            invocation.arg(producer).arg(serial);
+            command.arg(producer).arg(serial);
         }
-        let answer: String =
-            self.link.call(write.document.len(), async |connection| invocation.invoke_async(connection).await).await?;
+        let bytes = write.document.len();
+        let sending = async |connection: &mut MultiplexedConnection| match command.query_async(connection).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                WRITE.load_async(connection).await?;
+                command.query_async(connection).await
+            }
+            answer => answer,
+        };
+        let answer: String = self.link.call(bytes, sending).await?;
         match answer.as_str() {
             "replaced" => Ok(Written::Replaced),
             "created" => Ok(Written::Created),
