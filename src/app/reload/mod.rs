@@ -57,7 +57,9 @@ impl Reloader {
     ) -> Self {
         let keys = Watched::new(config.auth.key_files());
         let (deny, tls) = (Watched::new(edge.deny_files()), Watched::new(edge.tls_files()));
-        let ages = Ages::new(clock::now(), metrics.clone());
+        let mut ages = Ages::new(clock::now(), metrics.clone());
+        // The first who asks is told.
+        ages.tell(&authenticator, clock::now());
         Self { read, config, authenticator, logs, edge, registry, metrics, ages, keys, deny, tls }
     }
 
