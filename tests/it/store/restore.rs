@@ -75,6 +75,8 @@ async fn an_older_state_is_restored_by_force_alone() {
     let body = daemon.state_when("the store", |state| state["store"]["mode"] == "redis").await;
     assert!((100..300).contains(&body["beat"].as_u64().unwrap()), "{}", body["beat"]);
     assert!(body["epoch"].as_u64().unwrap() > 3, "an epoch is never used twice");
+    eventually("its state to be stored", || async { (redis.latest().await["epoch"].as_u64() > Some(3)).then_some(()) })
+        .await;
     let (code, out, _) = restore(&redis, &["--from", &aside[0]]).await;
     assert!(code == 1 && out.contains("a daemon seems to be running"), "{out}");
 
