@@ -1,7 +1,7 @@
 //! Compressed bodies, inflated up to a limit.
 
 use std::borrow::Cow;
-use std::io::Read;
+use std::io::{self, Read};
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
@@ -19,10 +19,10 @@ pub fn inflate<'a>(encoding: Option<&str>, bytes: &'a [u8], limit: usize) -> Res
     match encoding.as_str() {
         "" | "identity" if bytes.len() > limit => Err(Error::TooLarge { limit }),
         "" | "identity" => Ok(Cow::Borrowed(bytes)),
-        "gzip" | "x-gzip" => read("gzip", MultiGzDecoder::new(bytes), bytes.len(), limit),
+        "gzip" | "x-gzip" => read("gzip", || MultiGzDecoder::new(bytes), bytes.len(), limit),
         // The standard means the zlib format by this name, but senders of bare deflate data are common.
-        "deflate" if has_zlib_header(bytes) => read("deflate", ZlibDecoder::new(bytes), bytes.len(), limit),
-        "deflate" => read("deflate", DeflateDecoder::new(bytes), bytes.len(), limit),
+        "deflate" if has_zlib_header(bytes) => read("deflate", || ZlibDecoder::new(bytes), bytes.len(), limit),
+        "deflate" => read("deflate", || DeflateDecoder::new(bytes), bytes.len(), limit),
         _ => Err(Error::Encoding),
     }
 }
@@ -32,40 +32,38 @@ fn has_zlib_header(bytes: &[u8]) -> bool {
     matches!(bytes, [cmf, flg, ..] if cmf & 0x0f == 8 && u16::from_be_bytes([*cmf, *flg]) % 31 == 0)
 }
 
-fn read(
+/// Bodies that inflate to more than this are measured before room is made for them: what is too large costs no memory,
+/// and what is not is not moved from room to room.
+const MEASURED_FROM: usize = 1 << 20;
+
+fn read<R: Read>(
     encoding: &'static str,
-    mut source: impl Read,
+    begin: impl Fn() -> R,
     compressed: usize,
     limit: usize,
 ) -> Result<Cow<'static, [u8]>, Error> {
-    let most = limit.saturating_add(1);
-    let mut out = vec![0; compressed.saturating_mul(4).clamp(1024, 1 << 20).min(most)];
-    let mut filled = 0;
-    loop {
-        if filled == out.len() {
-            if filled == most {
-                return Err(Error::TooLarge { limit });
-            }
-            let more = out.len().min(most - out.len());
-            out.reserve_exact(more);
-            out.resize(out.len() + more, 0);
-        }
-        match source.read(out.get_mut(filled..).unwrap_or_default()) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => return Err(Error::Compressed { encoding }),
+    let broken = |_| Error::Compressed { encoding };
+    let most = MEASURED_FROM.min(limit.saturating_add(1));
+    let mut out = Vec::with_capacity(compressed.saturating_mul(4).clamp(1024, most.max(1024)));
+    let mut source = begin();
+    source.by_ref().take(most as u64).read_to_end(&mut out).map_err(broken)?;
+    if out.len() == MEASURED_FROM {
+        let beyond = limit.saturating_add(1).saturating_sub(out.len());
+        let rest = io::copy(&mut source.take(beyond as u64), &mut io::sink()).map_err(broken)?;
+        let whole = out.len().saturating_add(usize::try_from(rest).unwrap_or(usize::MAX));
+        if rest > 0 && whole <= limit {
+            out = vec![0; whole];
+            begin().read_exact(&mut out).map_err(broken)?;
+        } else if whole > limit {
+            return Err(Error::TooLarge { limit });
         }
     }
-    if filled > limit {
-        return Err(Error::TooLarge { limit });
-    }
-    out.truncate(filled);
-    Ok(Cow::Owned(out))
+    if out.len() > limit { Err(Error::TooLarge { limit }) } else { Ok(Cow::Owned(out)) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::io::Write;
 
     use flate2::Compression;
@@ -112,20 +110,30 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_costs_no_more_than_the_limit() {
-        struct Endless {
-            asked: usize,
+    fn large_bodies_come_whole_up_to_the_limit() {
+        for size in [MEASURED_FROM - 1, MEASURED_FROM, MEASURED_FROM + 1, 3 * MEASURED_FROM] {
+            let body: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+            let packed = gzip(&body);
+            assert_eq!(inflate(Some("gzip"), &packed, size).as_deref(), Ok(&body[..]));
+            assert_eq!(inflate(Some("gzip"), &packed, size - 1), Err(Error::TooLarge { limit: size - 1 }));
+            let torn = &packed[..packed.len() - 1];
+            assert_eq!(inflate(Some("gzip"), torn, size), Err(Error::Compressed { encoding: "gzip" }));
         }
-        impl Read for &mut Endless {
-            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-                self.asked += buffer.len();
+    }
+
+    #[test]
+    fn a_bomb_costs_no_more_than_the_limit() {
+        struct Endless<'a>(&'a Cell<usize>);
+        impl Read for Endless<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0.set(self.0.get() + buffer.len());
                 Ok(buffer.len())
             }
         }
         let limit = 3_000_000;
-        let mut endless = Endless { asked: 0 };
-        assert_eq!(read("gzip", &mut endless, 100, limit), Err(Error::TooLarge { limit }));
-        assert_eq!(endless.asked, limit + 1);
+        let asked = Cell::new(0);
+        assert_eq!(read("gzip", || Endless(&asked), 100, limit), Err(Error::TooLarge { limit }));
+        assert_eq!(asked.get(), limit + 1);
 
         // Forty bombs in a row: several members are one body.
         let bomb = gzip(&vec![0; 1 << 20]).repeat(40);

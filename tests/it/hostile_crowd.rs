@@ -1,6 +1,6 @@
 //! Crowds of sockets that want nothing, messages in more parts than they have bytes, and bombs.
 
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -35,13 +35,11 @@ async fn half_open_sockets_cost_little_and_are_cut_off() {
     let post = format!("POST /v1/observations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer}\r\n");
     let trickle = format!("{post}Content-Length: 1000\r\n\r\n[");
     let beginnings = ["", "G", "GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nX", &post, &trickle];
-    let mut sockets = Vec::with_capacity(crowd);
-    for i in 0..crowd {
-        sockets.push(daemon.raw(beginnings[i % beginnings.len()].as_bytes()).await);
-    }
+    // Many at a time, so that the last come before the first are cut off.
+    let opening = (0..crowd).map(|i| daemon.raw(beginnings[i % beginnings.len()].as_bytes()));
+    let sockets: Vec<_> = futures_util::stream::iter(opening).buffer_unordered(64).collect().await;
     let held = files(&daemon) - files_before;
-    // On a busy machine the first of them are cut off before the last come.
-    assert!(held > crowd / 8, "{held} of {crowd} are held");
+    assert!(held > crowd / 2, "{held} of {crowd} are held");
     let grown = daemon.memory().saturating_sub(memory);
     println!("{crowd} half-open sockets: {held} held, {} bytes each", grown / held as u64);
     assert!(grown < (32 << 20) + (held as u64) * (32 << 10), "{grown} bytes for {held}");
