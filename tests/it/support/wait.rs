@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// Long enough for a busy machine; what takes longer has failed.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// The future's outcome, or a panic that names what was waited for.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
