@@ -16,6 +16,13 @@ pub(crate) fn fetch<T>(value: Option<&T>) {
     }
 }
 
+/// The same for all cache lines of a list.
+#[inline(always)]
+pub(crate) fn fetch_all<T>(list: &[T]) {
+    const LINE: usize = 64;
+    list.iter().step_by((LINE / size_of::<T>().max(1)).max(1)).for_each(|value| fetch(Some(value)));
+}
+
 /// Has the counts fetched that an [`Arc`](std::sync::Arc) keeps right before its text: what is needed to share or drop it.
 #[inline(always)]
 pub(crate) fn fetch_counts(text: &str) {

@@ -54,6 +54,7 @@ pub mod errors;
 pub(crate) mod index;
 pub mod load;
 pub mod metad;
+pub(crate) mod names;
 pub mod progress;
 pub mod silence;
 pub mod stuck;

@@ -1,11 +1,12 @@
 //! What of an agent's memory is fetched before its turn comes; see [`crate::analyze::ahead`].
 
-use super::Engine;
 use super::agent::AgentState;
 use super::deal::Deal;
-use super::roster::{Place, Slot};
+use super::roster::Slot;
 use super::touched::Touched;
+use super::{Changed, Engine};
 use crate::analyze::ahead::{fetch, fetch_counts};
+use crate::analyze::names::Place;
 use crate::domain::{Observation, Timestamp};
 
 impl Engine {
@@ -109,6 +110,24 @@ impl Engine {
             slot.state.ahead_further_of_judging(slot.touched);
         }
     }
+
+    /// Fetches what showing the next agents of these needs, likewise.
+    pub(crate) fn ahead_of_showing(&self, changes: &[Changed], i: usize) {
+        if let Some(change) = changes.get(i + Self::AHEAD + Self::STEP) {
+            self.roster.ahead(change.place);
+        }
+        let known = |change: &Changed| Some((&self.roster.slot(change.place)?.state, change.touched));
+        let state = |step: usize| changes.get(i + Self::AHEAD - step * Self::STEP).and_then(known);
+        if let Some((state, _)) = state(0) {
+            state.ahead();
+        }
+        if let Some((state, touched)) = state(1) {
+            state.ahead_of_showing(touched);
+        }
+        if let Some((state, touched)) = state(2) {
+            state.ahead_further_of_showing(touched);
+        }
+    }
 }
 
 impl AgentState {
@@ -160,6 +179,32 @@ impl AgentState {
     pub(super) fn ahead_further_of_judging(&self, touched: Touched) {
         if touched.has(Touched::LOAD) {
             self.load.ahead_further_of_judging();
+        }
+        if touched.has(Touched::CLAIMS) {
+            self.calibration.ahead_further_of_judging();
+        }
+    }
+
+    /// Fetches what showing it needs where that was touched.
+    pub(super) fn ahead_of_showing(&self, touched: Touched) {
+        if touched.has(Touched::SERIES) {
+            self.drift.ahead_of_showing();
+        }
+        if touched.has(Touched::LOAD) {
+            self.load.ahead_of_judging();
+        }
+        if touched.has(Touched::CLAIMS) {
+            self.calibration.ahead_of_judging();
+        }
+        if touched.has(Touched::PROGRESS) {
+            self.progress.ahead();
+        }
+    }
+
+    /// Fetches what these point to.
+    pub(super) fn ahead_further_of_showing(&self, touched: Touched) {
+        if touched.has(Touched::LOAD) {
+            self.load.ahead_of_figures();
         }
         if touched.has(Touched::CLAIMS) {
             self.calibration.ahead_further_of_judging();

@@ -1,7 +1,6 @@
 //! Deals observations out to their agents: a linked list an agent, through one array, with no allocation of its own.
 
-use super::names::NameHash;
-use super::roster::Place;
+use crate::analyze::names::{NameHash, Place};
 
 const NONE: u32 = u32::MAX;
 

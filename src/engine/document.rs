@@ -1,11 +1,13 @@
 //! The meta-state as a document: what is stored, whole, and read back.
 
+use std::io;
 use std::sync::Arc;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use memchr::memmem;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde_json::ser::Formatter;
 
 use super::{AgentState, Engine, MetaState};
 use crate::domain::AgentId;
@@ -54,10 +56,12 @@ impl Document {
         Self { meta: engine.meta().clone(), agents }
     }
 
-    /// The document as JSON, on one line.
+    /// The document as JSON, with a line for each agent.
     pub fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::new();
+        let mut writer = serde_json::Serializer::with_formatter(&mut json, Lines::default());
         // Plain data with text keys always has a JSON form.
-        serde_json::to_vec(self).unwrap_or_default()
+        if self.serialize(&mut writer).is_err() { Vec::new() } else { json }
     }
 
     /// Reads a document; white space around it (a trailing newline) is accepted.
@@ -70,27 +74,62 @@ impl Document {
         Ok(Self { meta, agents })
     }
 
-    /// Looks through a document for its agents and hands them on unread, some at a time: they can be read by other
-    /// threads. All but the agents.
-    ///
-    /// # Errors
-    /// See [`DocumentError`]; what is wrong within an agent shows when that is read.
-    pub fn unpack<'a>(bytes: &'a [u8], hand_on: impl FnMut(Vec<Packed<'a>>)) -> Result<MetaState, DocumentError> {
-        check_schema(bytes)?;
-        let mut meta = None;
-        let mut reader = serde_json::Deserializer::from_slice(bytes);
-        reader.deserialize_map(Parts { meta: &mut meta, hand_on }).and_then(|()| reader.end()).map_err(malformed)?;
-        meta.ok_or(DocumentError::Malformed { line: 1, column: 1 })
+    /// Reads all but the agents of a document that [`Self::to_json`] made, and finds their lines, which
+    /// [`agents_of_lines`] reads; `None` if something is wrong, or it was made in another way.
+    pub fn lines(bytes: &[u8]) -> Option<(MetaState, &[u8])> {
+        check_schema(bytes).ok()?;
+        // No text of JSON has a line break in it, and no other object of this name has lines.
+        const OPENING: &[u8] = b"\"agents\":{\n";
+        let (head, rest) = bytes.split_at(memmem::find(bytes, OPENING)? + OPENING.len());
+        let lines = rest.trim_ascii_end().strip_suffix(b"}}")?;
+        let head: Stored = serde_json::from_slice(&[head, b"}}"].concat()).ok()?;
+        Some((head.meta, lines))
     }
 }
 
-/// An agent of a document that is not read yet.
-pub struct Packed<'a>(AgentId, &'a RawValue);
+/// Reads the agents of some of the lines that [`Document::lines`] found; `None` if something is wrong with one.
+pub fn agents_of_lines(lines: &[u8]) -> Option<Vec<(AgentId, Arc<AgentState>)>> {
+    let mut agents = Vec::new();
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let line;
+        (line, rest) = match memchr::memchr(b'\n', rest) {
+            Some(end) => (rest.get(..end)?.strip_suffix(b",")?, rest.get(end + 1..)?),
+            None => (rest, &[][..]),
+        };
+        // Names are of an alphabet without quotes and escapes.
+        let line = line.strip_prefix(b"\"")?;
+        let (name, state) = line.split_at(memchr::memchr(b'"', line)?);
+        let agent = AgentId::new(std::str::from_utf8(name).ok()?).ok()?;
+        agents.push((agent, serde_json::from_slice(state.strip_prefix(b"\":")?).ok()?));
+    }
+    Some(agents)
+}
 
-impl Packed<'_> {
-    /// Reads it; `None` if it is no agent.
-    pub fn open(self) -> Option<(AgentId, Arc<AgentState>)> {
-        Some((self.0, serde_json::from_str(self.1.get()).ok()?))
+/// Compact, but for a new line before each member of an object within the outermost.
+#[derive(Default)]
+struct Lines {
+    depth: usize,
+}
+
+impl Formatter for Lines {
+    fn begin_object<W: ?Sized + io::Write>(&mut self, to: &mut W) -> io::Result<()> {
+        self.depth += 1;
+        to.write_all(b"{")
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, to: &mut W) -> io::Result<()> {
+        self.depth -= 1;
+        to.write_all(b"}")
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
+        to.write_all(match (first, self.depth == 2) {
+            (true, true) => b"\n",
+            (true, false) => b"",
+            (false, true) => b",\n",
+            (false, false) => b",",
+        })
     }
 }
 
@@ -152,70 +191,6 @@ impl<'de> Visitor<'de> for Head<'_> {
             let _: IgnoredAny = map.next_value()?;
         }
         Err(A::Error::missing_field("schema"))
-    }
-}
-
-/// Reads all but the agents, and hands those on unread.
-struct Parts<'m, F> {
-    meta: &'m mut Option<MetaState>,
-    hand_on: F,
-}
-
-impl<'de, F: FnMut(Vec<Packed<'de>>)> Visitor<'de> for Parts<'_, F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a meta-state")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        let mut agents = false;
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "meta" if self.meta.is_some() => return Err(A::Error::duplicate_field("meta")),
-                "meta" => *self.meta = Some(map.next_value()?),
-                "agents" if agents => return Err(A::Error::duplicate_field("agents")),
-                "agents" => {
-                    map.next_value_seed(Unread(&mut self.hand_on))?;
-                    agents = true;
-                }
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        if agents { Ok(()) } else { Err(A::Error::missing_field("agents")) }
-    }
-}
-
-/// The agents, unread.
-struct Unread<'f, F>(&'f mut F);
-
-impl<'de, F: FnMut(Vec<Packed<'de>>)> DeserializeSeed<'de> for Unread<'_, F> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de, F: FnMut(Vec<Packed<'de>>)> Visitor<'de> for Unread<'_, F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an object of agents")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        /// Enough that handing on costs nothing, and few enough that all have something to read.
-        const AT_A_TIME: usize = 256;
-        let mut some = Vec::with_capacity(AT_A_TIME);
-        while let Some((agent, state)) = map.next_entry()? {
-            some.push(Packed(agent, state));
-            if some.len() == AT_A_TIME {
-                (self.0)(std::mem::replace(&mut some, Vec::with_capacity(AT_A_TIME)));
-            }
-        }
-        (self.0)(some);
-        Ok(())
     }
 }
 

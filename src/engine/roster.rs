@@ -1,29 +1,13 @@
 //! All agents, found by name and ordered by when they were last seen, both in constant time.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::agent::AgentState;
 use super::deal::Hand;
-use super::names::{NameHash, Names};
 use super::touched::Touched;
 use crate::analyze::ahead::fetch;
+use crate::analyze::names::{NameHash, Names, Place};
 use crate::domain::AgentId;
-
-/// Where an agent is kept. Stays valid until the agent is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place(NonZeroU32);
-
-impl Place {
-    fn new(index: usize) -> Self {
-        let number = u32::try_from(index).ok().and_then(|index| NonZeroU32::new(index.saturating_add(1)));
-        Self(number.unwrap_or(NonZeroU32::MAX))
-    }
-
-    fn index(self) -> usize {
-        self.0.get() as usize - 1
-    }
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Roster {

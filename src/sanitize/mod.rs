@@ -3,6 +3,7 @@
 //! [`Sanitizer`] takes the private state apart field by field and makes [`PublicBeat`]s of it; [`PublicState`] applies
 //! them and tells readers the whole state or the difference since the beat they last saw.
 
+mod agents;
 mod curve;
 mod record;
 mod sanitizer;

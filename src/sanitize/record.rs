@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::analyze::ahead::{fetch, fetch_all};
 use crate::domain::{AgentId, InstanceName, Timestamp, ToolName};
 
 /// One public value.
@@ -155,6 +156,16 @@ impl<L: Layout> Record<L> {
         }
     }
 
+    /// Fetches it, as far as it is about something; see [`crate::analyze::ahead`].
+    pub(super) fn ahead(&self) {
+        fetch_all(&self.leaves);
+    }
+
+    /// The positions that it is about, as bits.
+    pub(super) fn about(&self) -> u64 {
+        self.about
+    }
+
     /// The leaves that it is about: all, or these.
     pub(super) fn scope(&self) -> Option<u64> {
         (self.about != u64::MAX).then_some(self.about)
@@ -205,6 +216,17 @@ impl<L: Layout> Versioned<L> {
 
     pub(super) fn record(&self) -> &Record<L> {
         &self.record
+    }
+
+    /// Fetches the leaves at the positions of these bits; see [`crate::analyze::ahead`].
+    pub(super) fn ahead(&self, about: u64) {
+        // Two leaves or more share a cache line, eight versions do.
+        for position in (0..L::LEAVES).step_by(2).filter(|position| about >> position & 0b11 != 0) {
+            fetch(self.record.leaves.get(position));
+        }
+        for position in (0..L::LEAVES).step_by(8).filter(|position| about >> position & 0xff != 0) {
+            fetch(self.versions.get(position));
+        }
     }
 
     /// Takes over the leaves that differ. Returns whether any did.

@@ -59,7 +59,11 @@ impl Sanitizer {
             let record = agent_record(engine.changed(change)?, change.touched, *at, config);
             Some((change.agent.clone(), Some(record)))
         };
-        changed.extend(agents.iter().filter_map(known));
+        changed.reserve(agents.len());
+        for (i, change) in agents.iter().enumerate() {
+            engine.ahead_of_showing(agents, i);
+            changed.extend(known(change));
+        }
         let claimed = agents.iter().filter(|change| change.touched.has(Touched::CLAIMS));
         let curves =
             claimed.filter_map(|change| Some((change.agent.clone(), curve(engine.changed(change)?)?))).collect();

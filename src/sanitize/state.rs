@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use foldhash::quality::RandomState;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::agents::{Agents, Known};
 use super::curve::Curve;
-use super::record::{Leaf, Versioned};
+use super::record::{Leaf, Record, Versioned};
 use super::view::{
     AgentField, AgentLayout, InsightField, InsightLayout, PublicBeat, Standing, SystemField, SystemLayout,
 };
+use crate::analyze::names::NameHash;
 use crate::domain::{Advice, AgentId, InsightId, StoreMode, Timestamp};
 
 /// Which beat of which leadership. Epochs only rise, and within one so do beats.
@@ -46,11 +47,10 @@ pub struct PublicState {
     position: Position,
     at: Timestamp,
     system: Versioned<SystemLayout>,
-    agents: HashMap<AgentId, Versioned<AgentLayout>, RandomState>,
+    agents: Agents,
     /// The agents in the order in which they are told.
     names: BTreeSet<AgentId>,
     insights: BTreeMap<InsightId, Versioned<InsightLayout>>,
-    curves: HashMap<AgentId, Curve>,
     history: VecDeque<Changes>,
     history_names: usize,
     history_limit: usize,
@@ -75,10 +75,9 @@ impl PublicState {
             position: first.position,
             at: first.at,
             system: Versioned::new(first.system.clone(), first.position.beat, None),
-            agents: HashMap::default(),
+            agents: Agents::default(),
             names: BTreeSet::new(),
             insights: BTreeMap::new(),
-            curves: HashMap::new(),
             history: VecDeque::new(),
             history_names: 0,
             history_limit,
@@ -111,7 +110,7 @@ impl PublicState {
             _ => None,
         };
         let known = self.agents.get(agent)?;
-        let advice = word(known.record().get(AgentField::Advice)).unwrap_or(Advice::Continue.as_str());
+        let advice = word(known.record.record().get(AgentField::Advice)).unwrap_or(Advice::Continue.as_str());
         let records = self.insights.values().map(Versioned::record);
         let its =
             records.filter(|record| matches!(record.get(InsightField::Agent), Some(Leaf::Agent(of)) if of == agent));
@@ -120,12 +119,12 @@ impl PublicState {
 
     /// An agent's claims by bins of confidence, all empty where it has none; `None` when the agent is not known.
     pub fn curve(&self, agent: &AgentId) -> Option<Curve> {
-        self.agents.get(agent).map(|_| self.curves.get(agent).copied().unwrap_or_default())
+        self.agents.get(agent).map(|known| known.curve.as_deref().copied().unwrap_or_default())
     }
 
     /// Takes over a beat. Returns whether anything but the clock changed.
     pub fn apply(&mut self, beat: PublicBeat) -> bool {
-        let PublicBeat { position, at, system, agents, insights, curves } = beat;
+        let PublicBeat { position, at, system, mut agents, insights, curves } = beat;
         if position.epoch != self.position.epoch {
             self.forget_history(position.beat);
         }
@@ -134,26 +133,28 @@ impl PublicState {
         let beat = position.beat;
         let system_changed = self.system.update(system, beat);
         let mut changes = Changes { beat, agents: Vec::new(), insights: Vec::new() };
-        for (agent, record) in agents {
-            let changed = match (record, self.agents.get_mut(&agent)) {
-                (Some(record), Some(known)) => known.update(record, beat),
+        let hashes: Vec<_> = agents.iter().map(|(agent, _)| self.agents.hash(agent)).collect();
+        for (i, hash) in hashes.iter().enumerate() {
+            self.ahead(&agents, &hashes, i);
+            let Some((agent, record)) = agents.get_mut(i) else { break };
+            let changed = match (record.take(), self.agents.find(agent, *hash)) {
+                (Some(record), Some(known)) => known.record.update(record, beat),
                 (Some(record), None) => {
-                    let absent_from = self.removed.remove(&agent);
+                    let absent_from = self.removed.remove(agent);
                     self.names.insert(agent.clone());
                     self.agents.insert(agent.clone(), Versioned::new(record, beat, absent_from));
                     true
                 }
                 (None, Some(_)) => {
-                    self.agents.remove(&agent);
-                    self.names.remove(&agent);
-                    self.curves.remove(&agent);
+                    self.agents.remove(agent);
+                    self.names.remove(agent);
                     self.removed.insert(agent.clone(), beat);
                     true
                 }
                 (None, None) => false,
             };
             if changed {
-                changes.agents.push(agent);
+                changes.agents.push(agent.clone());
             }
         }
         for (id, record) in insights {
@@ -168,8 +169,8 @@ impl PublicState {
             }
         }
         for (agent, curve) in curves {
-            if self.agents.contains_key(&agent) {
-                self.curves.insert(agent, curve);
+            if let Some(known) = self.agents.get_mut(&agent) {
+                **known.curve.get_or_insert_default() = curve;
             }
         }
         let names = changes.agents.len() + changes.insights.len();
@@ -181,7 +182,8 @@ impl PublicState {
 
     /// The whole state as one beat, for whoever has nothing yet.
     pub fn whole(&self) -> PublicBeat {
-        let agents = self.agents.iter().map(|(agent, known)| (agent.clone(), Some(known.record().clone())));
+        let agents = self.agents.iter().map(|known| (known.agent.clone(), Some(known.record.record().clone())));
+        let curve = |known: &Known| Some((known.agent.clone(), *known.curve.as_deref()?));
         let insights = self.insights.iter().map(|(id, known)| (*id, Some(known.record().clone())));
         PublicBeat {
             position: self.position,
@@ -189,7 +191,7 @@ impl PublicState {
             system: self.system.record().clone(),
             agents: agents.collect(),
             insights: insights.collect(),
-            curves: self.curves.iter().map(|(agent, curve)| (agent.clone(), *curve)).collect(),
+            curves: self.agents.iter().filter_map(curve).collect(),
         }
     }
 
@@ -217,6 +219,21 @@ impl PublicState {
             PublicBeat { position, at, system, agents: Vec::new(), insights: Vec::new(), curves: Vec::new() };
         beat.stand(standing);
         beat
+    }
+
+    /// Fetches what taking over the agents after the `i`-th needs, each piece before what it points to; see
+    /// [`crate::analyze::ahead`].
+    fn ahead(&self, agents: &[(AgentId, Option<Record<AgentLayout>>)], hashes: &[NameHash], i: usize) {
+        if let Some(hash) = hashes.get(i + 9) {
+            self.agents.ahead_of_name(*hash);
+        }
+        if let Some(hash) = hashes.get(i + 6) {
+            self.agents.ahead_of_place(*hash);
+        }
+        if let (Some(hash), Some((_, Some(record)))) = (hashes.get(i + 3), agents.get(i + 3)) {
+            self.agents.ahead_of_leaves(*hash, record.about());
+            record.ahead();
+        }
     }
 
     fn remember(&mut self, changes: Changes, names: usize) {
@@ -288,7 +305,7 @@ impl Serialize for Document<'_> {
         let mut map = serializer.serialize_map(None)?;
         state.system.record().write_into(&mut map)?;
         let agents = state.names.iter().filter(|agent| select.wants(agent));
-        let record = |agent: &'_ AgentId| state.agents.get(agent).map(Versioned::record);
+        let record = |agent: &'_ AgentId| state.agents.get(agent).map(|known| known.record.record());
         map.serialize_entry("agents", &Entries(|| agents.clone().map(|agent| (agent, record(agent)))))?;
         let insights = state.insights.iter().filter(|(_, insight)| wants(*select, insight));
         map.serialize_entry("insights", &Entries(|| insights.clone().map(|(id, known)| (id, known.record()))))?;
@@ -309,7 +326,7 @@ impl Serialize for Difference<'_> {
         let mut map = serializer.serialize_map(None)?;
         state.system.write_patch(*base, &mut map)?;
         if !agents.is_empty() {
-            let patch = |agent: &&'_ AgentId| state.agents.get(*agent).map(|known| known.patch(*base));
+            let patch = |agent: &&'_ AgentId| state.agents.get(agent).map(|known| known.record.patch(*base));
             map.serialize_entry("agents", &Entries(|| agents.iter().map(|agent| (agent, patch(agent)))))?;
         }
         if !insights.is_empty() {

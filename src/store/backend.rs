@@ -33,14 +33,21 @@ pub(super) enum Held {
 pub(super) struct Write<'a> {
     /// The writer's fencing number. The write is refused when the counter is past it.
     pub(super) epoch: u64,
-    /// The document.
-    pub(super) document: &'a [u8],
+    /// The document, in pieces.
+    pub(super) document: &'a [&'a [u8]],
     /// What may be overwritten.
     pub(super) over: Over,
     /// Where a copy is kept beside, if one is due.
     pub(super) snapshot: Option<&'a str>,
     /// How far the stream of observations is part of it.
     pub(super) reading: &'a Reading,
+}
+
+impl Write<'_> {
+    /// How long the document is.
+    pub(super) fn bytes(&self) -> usize {
+        self.document.iter().map(|piece| piece.len()).sum()
+    }
 }
 
 /// What a write may replace.
@@ -84,7 +91,7 @@ impl Backend {
 
     /// Writes the meta-state, and a snapshot where one is named: both or none.
     pub(super) async fn write(&mut self, write: Write<'_>) -> Result<Written, Fault> {
-        if write.document.len() > LARGEST {
+        if write.bytes() > LARGEST {
             return Err(Fault::TooLarge);
         }
         either!(self, backend => backend.write(write))

@@ -1,21 +1,19 @@
 //! Reads a stored state on all cores: with many agents, reading them is most of what a start takes.
 
 use std::num::NonZero;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::domain::AgentId;
-use crate::engine::{AgentState, Document, DocumentError, Packed};
+use crate::engine::{AgentState, Document, DocumentError, agents_of_lines};
 
 /// Smaller documents are read sooner than a thread has started.
 const LARGE: usize = 1 << 20;
-/// Threads that read, at most: what looks for the agents keeps hardly more busy.
+/// Threads that read, at most.
 const MOST: usize = 8;
-/// Bundles of agents that wait for a reader, at most.
-const WAITING: usize = 64;
-
-type Agents = Vec<(AgentId, Arc<AgentState>)>;
+/// Bytes of lines that a thread reads at a time, about.
+const SHARE: usize = 256 << 10;
 
 /// Reads a document, on several threads where it is large.
 ///
@@ -23,47 +21,46 @@ type Agents = Vec<(AgentId, Arc<AgentState>)>;
 /// See [`Document::parse`].
 pub fn read(bytes: &[u8]) -> Result<Document, DocumentError> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST);
-    let read = if bytes.len() >= LARGE { read_on(threads - 1, bytes) } else { None };
+    let read = if bytes.len() >= LARGE { read_on(threads, bytes) } else { None };
     // What is wrong, if something is, is told as one thread finds it.
     read.map_or_else(|| Document::parse(bytes), Ok)
 }
 
-/// Reads on so many threads and, once all agents are found, on this one; `None` if something is wrong, or there are no
-/// threads.
+/// Reads on so many threads, one of which is this; `None` if something is wrong, or the document has no lines.
 fn read_on(threads: usize, bytes: &[u8]) -> Option<Document> {
-    let (sender, receiver) = sync_channel(WAITING);
-    let receiver = Mutex::new(receiver);
-    thread::scope(|scope| {
-        let reader = || thread::Builder::new().name("reader".into()).spawn_scoped(scope, || open_all(&receiver));
-        let readers: Vec<_> = (0..threads).map_while(|_| reader().ok()).collect();
-        if readers.is_empty() {
-            return None;
+    let (meta, lines) = Document::lines(bytes)?;
+    let (shares, next) = (shares(lines), AtomicUsize::new(0));
+    let read = || -> Option<Agents> {
+        let mut agents = Agents::new();
+        while let Some(share) = shares.get(next.fetch_add(1, Ordering::Relaxed)) {
+            agents.extend(agents_of_lines(share)?);
         }
-        // Who finds that something is no agent takes on to the end, so that there is always somebody who takes.
-        let meta = Document::unpack(bytes, |some| drop(sender.send(some)));
-        drop(sender);
-        let mut agents = open_all(&receiver)?;
+        Some(agents)
+    };
+    thread::scope(|scope| {
+        let reader = || thread::Builder::new().name("reader".into()).spawn_scoped(scope, read);
+        let readers: Vec<_> = (1..threads).map_while(|_| reader().ok()).collect();
+        let mut agents = read()?;
         for reader in readers {
             agents.extend(reader.join().ok()??);
         }
-        Some(Document { meta: meta.ok()?, agents })
+        Some(Document { meta, agents })
     })
 }
 
-/// Reads what is handed on until there is no more; `None` if something is no agent.
-fn open_all(packed: &Mutex<Receiver<Vec<Packed<'_>>>>) -> Option<Agents> {
-    let mut agents = Some(Agents::new());
-    loop {
-        // In a statement of its own, so that the others can take while this one reads.
-        let some = packed.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(some) = some else { return agents };
-        for one in some {
-            agents = agents.zip(one.open()).map(|(mut agents, agent)| {
-                agents.push(agent);
-                agents
-            });
-        }
+type Agents = Vec<(AgentId, Arc<AgentState>)>;
+
+/// Cuts lines into parts of about [`SHARE`] bytes, between lines.
+fn shares(mut lines: &[u8]) -> Vec<&[u8]> {
+    let mut shares = Vec::new();
+    while !lines.is_empty() {
+        let end =
+            lines.get(SHARE..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(lines.len(), |at| SHARE + at + 1);
+        let share;
+        (share, lines) = lines.split_at(end);
+        shares.push(share);
     }
+    shares
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! The store in Redis.
 
+use std::io::Write as _;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{ErrorKind, FromRedisValue, Script, ServerErrorKind, Value};
+use redis::{ErrorKind, FromRedisValue, RedisWrite, Script, ServerErrorKind, Value};
 
 use super::backend::{Held, Over, Write, Written};
 use super::keys;
@@ -17,6 +18,8 @@ static NEXT_EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!(
 #[derive(Debug)]
 pub(super) struct Remote {
     link: Link,
+    /// The last write.
+    command: redis::Cmd,
 }
 
 impl Remote {
@@ -24,7 +27,7 @@ impl Remote {
     const BATCH: usize = 512;
 
     pub(super) fn new(link: Link) -> Self {
-        Self { link }
+        Self { link, command: redis::Cmd::new() }
     }
 
     /// See [`Link::patience`].
@@ -50,15 +53,21 @@ impl Remote {
             Over::OwnOr(epoch) => epoch.to_string(),
             Over::All => "*".to_owned(),
         };
-        // As the driver does it, with a copy of the document less.
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(WRITE.get_hash()).arg(4 + write.snapshot.iter().len()).arg(keys::LATEST);
+        // As the driver does it, with copies of the document less, and into memory that is there already: the kernel takes
+        // longer to find some for a large document than all else takes.
+        let Self { link, command } = self;
+        command.clear();
+        command.arg("EVALSHA").arg(WRITE.get_hash()).arg(4 + write.snapshot.iter().len()).arg(keys::LATEST);
         command.arg(keys::EPOCH).arg(keys::READING).arg(keys::OBSERVATIONS).arg(write.snapshot);
-        command.arg(write.epoch).arg(write.document).arg(over).arg(write.reading.position.to_string());
+        command.arg(write.epoch);
+        let mut document = command.writer_for_next_arg();
+        // What is written to memory is taken.
+        write.document.iter().for_each(|piece| drop(document.write_all(piece)));
+        drop(document);
+        command.arg(over).arg(write.reading.position.to_string());
         for (producer, serial) in write.reading.producers() {
             command.arg(producer).arg(serial);
         }
-        let bytes = write.document.len();
         let sending = async |connection: &mut MultiplexedConnection| match command.query_async(connection).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 WRITE.load_async(connection).await?;
@@ -66,7 +75,7 @@ impl Remote {
             }
             answer => answer,
         };
-        let answer: String = self.link.call(bytes, sending).await?;
+        let answer: String = link.call(write.bytes(), sending).await?;
         match answer.as_str() {
             "replaced" => Ok(Written::Replaced),
             "created" => Ok(Written::Created),

@@ -11,10 +11,8 @@ use crate::engine::{Document, Reading};
 pub(super) struct Scroll {
     /// All up to the first agent: `{"schema":1, ... "agents":{`.
     head: Vec<u8>,
-    /// `"name":{...}` of each agent.
+    /// A comma, a line break and `"name":{...}` of each agent.
     agents: BTreeMap<AgentId, Box<[u8]>>,
-    /// Length of all pieces in `agents`.
-    bytes: usize,
     pub(super) beat: u64,
     pub(super) at: Timestamp,
     pub(super) reading: Reading,
@@ -27,20 +25,19 @@ impl Scroll {
         let Parcel { meta, whole, agents, forgotten } = parcel;
         if whole {
             self.agents.clear();
-            self.bytes = 0;
         }
         for agent in forgotten {
-            self.bytes -= self.agents.remove(&agent).map_or(0, |piece| piece.len());
+            self.agents.remove(&agent);
         }
         for (agent, state) in agents {
             let mut piece = Vec::with_capacity(self.agents.get(&agent).map_or(1024, |piece| piece.len() + 64));
+            piece.extend_from_slice(b",\n");
             // Plain data with text keys always has a JSON form, and writing to memory does not fail.
             let _ = serde_json::to_writer(&mut piece, &agent);
             piece.push(b':');
             let _ = serde_json::to_writer(&mut piece, &*state);
             drop(state);
-            self.bytes += piece.len();
-            self.bytes -= self.agents.insert(agent, piece.into_boxed_slice()).map_or(0, |piece| piece.len());
+            self.agents.insert(agent, piece.into_boxed_slice());
         }
         (self.beat, self.at) = (meta.beat, meta.at);
         self.reading.clone_from(&meta.reading);
@@ -49,17 +46,16 @@ impl Scroll {
         self.head.truncate(self.head.len().saturating_sub(2));
     }
 
-    /// The whole document.
-    pub(super) fn compose(&self) -> Vec<u8> {
-        let mut document = Vec::with_capacity(self.head.len() + self.bytes + self.agents.len() + 2);
-        document.extend_from_slice(&self.head);
-        for (i, piece) in self.agents.values().enumerate() {
-            if i > 0 {
-                document.push(b',');
-            }
-            document.extend_from_slice(piece);
+    /// The whole document, which is its pieces one after the other.
+    pub(super) fn pieces(&self) -> Vec<&[u8]> {
+        let mut pieces = Vec::with_capacity(self.agents.len() + 2);
+        pieces.push(self.head.as_slice());
+        pieces.extend(self.agents.values().map(Box::as_ref));
+        // Before the first there is nothing for a comma to separate.
+        if let Some(first) = pieces.get_mut(1) {
+            *first = &first[1..];
         }
-        document.extend_from_slice(b"}}");
-        document
+        pieces.push(b"}}");
+        pieces
     }
 }

@@ -62,7 +62,7 @@ impl Shelf {
         }
         self.counter = write.epoch;
         for key in std::iter::once(keys::LATEST).chain(write.snapshot) {
-            self.held.insert(key.to_owned(), Held::Text(write.document.to_vec()));
+            self.held.insert(key.to_owned(), Held::Text(write.document.concat()));
         }
         Ok(written)
     }

@@ -54,20 +54,20 @@ impl Store {
             let began = Instant::now();
             let composing = tokio::task::spawn_blocking(move || {
                 scroll.absorb(parcel);
-                let document = scroll.compose();
-                (scroll, document)
+                scroll
             });
-            let Ok((composed, document)) = composing.await else {
+            let Ok(composed) = composing.await else {
                 tracing::error!("the state could not be serialised");
                 (scroll, ask) = (Scroll::default(), Ask::Everything);
                 continue;
             };
             scroll = composed;
-            let cost = began.elapsed() + Self::SENDING * u32::try_from(document.len()).unwrap_or(u32::MAX);
+            let pieces = scroll.pieces();
+            let bytes = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+            let cost = began.elapsed() + Self::SENDING * u32::try_from(bytes).unwrap_or(u32::MAX);
             self.reading.clone_from(&scroll.reading);
-            let written = self.put(&document, scroll.at, scroll.beat, Some(permit)).await;
+            let written = self.put(&pieces, scroll.at, scroll.beat, Some(permit)).await;
             ask = if written.is_ok() { Ask::Change } else { Ask::Now };
-            drop(document);
             let least = match written {
                 // No next beat changes that.
                 Err(Fault::Fenced | Fault::TooLarge) => Self::REST_IN_VAIN,
@@ -95,7 +95,7 @@ impl Store {
         let mut last = Fault::Timeout;
         let trying = async {
             loop {
-                match self.put(&composed, at, beat, None).await {
+                match self.put(&[&composed], at, beat, None).await {
                     Ok(()) => return Ok(()),
                     Err(fault @ (Fault::Fenced | Fault::TooLarge)) => return Err(fault),
                     Err(fault) => last = fault,
@@ -114,7 +114,7 @@ impl Store {
     /// Writes a document once, with a snapshot where one is due, and takes in how that went.
     pub(super) async fn put(
         &mut self,
-        document: &[u8],
+        document: &[&[u8]],
         at: Timestamp,
         beat: u64,
         permit: Option<Permit>,
@@ -124,7 +124,9 @@ impl Store {
         let snapshot = due.then(|| keys::snapshot(at));
         let written = self.write(document, snapshot.as_deref()).await;
         let slow = match &self.backend {
-            Backend::Redis(link) => began.elapsed() > link.patience(document.len()).mul_f64(Self::SLOW),
+            Backend::Redis(link) => {
+                began.elapsed() > link.patience(document.iter().map(|piece| piece.len()).sum()).mul_f64(Self::SLOW)
+            }
             Backend::Memory(_) => false,
         };
         let outcome = match written {
@@ -151,7 +153,7 @@ impl Store {
     }
 
     /// Whether there was nothing where it was written.
-    async fn write(&mut self, document: &[u8], snapshot: Option<&str>) -> Result<bool, Fault> {
+    async fn write(&mut self, document: &[&[u8]], snapshot: Option<&str>) -> Result<bool, Fault> {
         let mut write = Write { epoch: self.epoch, document, over: self.over, snapshot, reading: &self.reading };
         let mut written = self.backend.write(write).await?;
         if written == Written::Occupied {

@@ -125,6 +125,12 @@ impl Adwin {
         fetch(self.rows.first());
     }
 
+    /// The same for [`Self::mean`].
+    pub(super) fn ahead_of_mean(&self) {
+        fetch(Some(&self.width));
+        fetch(Some(&self.total));
+    }
+
     /// Number of values in the window.
     pub fn width(&self) -> u64 {
         self.width as u64

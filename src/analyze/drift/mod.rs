@@ -301,6 +301,14 @@ impl Drift {
         }
     }
 
+    /// The same for what is looked at when it is shown.
+    pub(crate) fn ahead_of_showing(&self) {
+        for track in self.tracks.iter().flatten() {
+            track.adwin.ahead_of_mean();
+            fetch(Some(&track.changes));
+        }
+    }
+
     /// The levels now.
     pub fn figures(&self) -> Figures {
         let level = |series: Series| {

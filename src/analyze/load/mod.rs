@@ -13,6 +13,7 @@
 //! | `context_fill` | prompt tokens / context window, of the fullest session that runs | last model call of each | near 1: it will soon forget or fail; compact it |
 //! | `cost`, `cost_per_hour` | sums; in the first hour at the pace so far | life; last hour in steps of 5 minutes | budgets warn at 80 %, and an hour ahead at the pace of the last hour |
 
+mod counts;
 mod latency;
 mod sketch;
 mod usage;
@@ -147,6 +148,12 @@ impl Load {
     /// The same for what that points to.
     pub(crate) fn ahead_further_of_judging(&self) {
         self.usage.iter().for_each(|usage| usage.ahead_further());
+    }
+
+    /// The same for what that points to and the figures need.
+    pub(crate) fn ahead_of_figures(&self) {
+        self.ahead_further_of_judging();
+        self.latency.iter().for_each(|latency| latency.ahead_of_figures());
     }
 
     /// The figures at `now`.

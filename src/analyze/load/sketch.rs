@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::analyze::ahead::fetch;
+use super::counts::Counts;
 
 /// Relative error of a quantile, at most.
 pub const ALPHA: f64 = 0.01;
@@ -18,18 +18,16 @@ const LN_GAMMA: f64 = 0.020_000_666_706_669_435;
 const MAX_BINS: usize = 1024;
 /// Values up to this count as zero.
 const SMALLEST: f64 = 1e-9;
-/// Bins that a look for a rank passes over at once.
-const BLOCK: usize = 16;
 
-/// Counts of values in bins whose borders grow by 2 % each. 4 bytes a bin from the smallest to the largest value seen:
-/// 1.4 KiB for durations over three magnitudes, 4 KiB at most.
+/// Counts of values in bins whose borders grow by 2 % each. A byte a bin from the smallest to the largest value seen, as
+/// long as no bin holds more than 255 values: 350 bytes for durations over three magnitudes, 4 KiB at most.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(remote = "Self")]
 pub struct Sketch {
     /// Key of the first bin; 0 while there is none.
     first: i32,
     /// From the first to the last bin in use; neither of the two is empty.
-    bins: Vec<u32>,
+    bins: Counts,
     /// Values too small for a bin.
     zeros: u32,
     /// All values, so far as their counts are not saturated.
@@ -47,7 +45,7 @@ impl<'de> Deserialize<'de> for Sketch {
     /// Refuses bins outside the range that values can reach.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut sketch = Self::deserialize(deserializer)?;
-        sketch.count = u64::from(sketch.zeros) + sketch.bins.iter().map(|&count| u64::from(count)).sum::<u64>();
+        sketch.count = u64::from(sketch.zeros) + sketch.bins.iter().map(u64::from).sum::<u64>();
         let sound = sketch.bins.len() <= MAX_BINS && sketch.first.unsigned_abs() < 1 << 20;
         if sound { Ok(sketch) } else { Err(serde::de::Error::custom("the sketch has too many bins")) }
     }
@@ -78,35 +76,38 @@ impl Sketch {
 
     /// Takes a value by its place, which is the same in all sketches.
     pub(super) fn count_at(&mut self, place: Place) {
-        let count = match place {
-            Place::Zero => Some(&mut self.zeros),
+        self.count += match place {
+            Place::Zero if self.zeros == u32::MAX => 0,
+            Place::Zero => {
+                self.zeros += 1;
+                1
+            }
             Place::Bin(key) => {
                 let bin = self.bin(key);
-                self.bins.get_mut(bin)
+                u64::from(self.bins.add(bin, 1))
             }
         };
-        if let Some(count) = count.filter(|count| **count < u32::MAX) {
-            *count += 1;
-            self.count += 1;
-        }
     }
 
     /// See [`crate::analyze::ahead`].
     pub(super) fn ahead(&self, place: Place) {
         if let Place::Bin(key) = place {
-            fetch(self.bins.get(key.wrapping_sub(self.first) as usize));
+            self.bins.ahead(key.wrapping_sub(self.first) as usize);
         }
+    }
+
+    /// The same for all bins.
+    pub(super) fn ahead_of_quantiles(&self) {
+        self.bins.ahead_of_all();
     }
 
     /// Takes all values of another sketch.
     pub fn merge(&mut self, other: &Self) {
         self.zeros = self.zeros.saturating_add(other.zeros);
         self.count += other.count;
-        for (key, &added) in (other.first..).zip(&other.bins).filter(|&(_, &added)| added > 0) {
+        for (key, added) in (other.first..).zip(other.bins.iter()).filter(|&(_, added)| added > 0) {
             let bin = self.bin(key);
-            if let Some(count) = self.bins.get_mut(bin) {
-                *count = count.saturating_add(added);
-            }
+            self.bins.add(bin, added);
         }
     }
 
@@ -130,30 +131,12 @@ impl Sketch {
     pub fn quantiles<const N: usize>(&self, qs: [f64; N]) -> Option<[f64; N]> {
         let last = self.count().checked_sub(1)?;
         let zeros = u64::from(self.zeros);
-        // The block that is looked at, and how many values lie before it.
-        let (mut block, mut before) = (0, zeros);
-        Some(qs.map(|q| {
-            let rank = (q * last as f64) as u64;
-            if rank < zeros {
-                return 0.0;
-            }
-            while let Some(bins) = self.bins.chunks(BLOCK).nth(block) {
-                let inside: u64 = bins.iter().map(|&count| u64::from(count)).sum();
-                if rank < before + inside {
-                    break;
-                }
-                before += inside;
-                block += 1;
-            }
-            let mut seen = before;
-            let bins = self.bins.iter().skip(block * BLOCK);
-            let passed = bins.take_while(|&&count| {
-                seen += u64::from(count);
-                seen <= rank
-            });
-            let key = self.first + (block * BLOCK + passed.count()) as i32;
-            (f64::from(key) * LN_GAMMA).exp() * (1.0 + ALPHA)
-        }))
+        let ranks = qs.map(|q| (q * last as f64) as u64);
+        let places = self.bins.ranks(ranks.map(|rank| rank.saturating_sub(zeros)));
+        let value = |place| (f64::from(self.first + place as i32) * LN_GAMMA).exp() * (1.0 + ALPHA);
+        let mut values = places.map(value);
+        values.iter_mut().zip(ranks).filter(|(_, rank)| *rank < zeros).for_each(|(value, _)| *value = 0.0);
+        Some(values)
     }
 
     /// Index of the bin for a key, made if need be.
@@ -161,11 +144,11 @@ impl Sketch {
         let len = self.bins.len() as i32;
         if len == 0 {
             self.first = key;
-            self.bins.push(0);
+            self.bins.extend(1);
             0
         } else if key < self.first {
             let lowest = key.max(self.first + len - MAX_BINS as i32);
-            self.bins.splice(0..0, std::iter::repeat_n(0, (self.first - lowest) as usize));
+            self.bins.put_before((self.first - lowest) as usize);
             self.first = lowest;
             0
         } else {
@@ -181,14 +164,12 @@ impl Sketch {
         let lowest = key - (MAX_BINS as i32 - 1);
         if lowest > self.first {
             let gone = ((lowest - self.first) as usize).min(self.bins.len());
-            let collapsed = self.bins.drain(..gone).fold(0u32, u32::saturating_add);
-            match self.bins.first_mut() {
-                Some(count) => *count = count.saturating_add(collapsed),
-                None => self.bins.push(collapsed),
-            }
+            let collapsed = self.bins.drop_first(gone);
+            self.bins.extend(self.bins.len().max(1));
+            self.bins.add(0, collapsed);
             self.first = lowest;
         }
-        self.bins.resize((key - self.first) as usize + 1, 0);
+        self.bins.extend((key - self.first) as usize + 1);
     }
 }
 

@@ -16,22 +16,24 @@ async fn suite(mut backend: Backend) {
 
     // What is there is replaced only by who wrote it, or loaded it.
     let reading = Reading::default();
+    let pieces = [&old, &own, &newer].map(|document| [document.as_slice()]);
+    let [old_text, own_text, newer_text] = pieces.each_ref();
     let write = |epoch, document, over, snapshot| Write { epoch, document, over, snapshot, reading: &reading };
-    assert_eq!(backend.write(write(5, &old, Over::Own, None)).await, Ok(Written::Created));
-    assert_eq!(backend.write(write(5, &own, Over::Own, None)).await, Ok(Written::Occupied));
-    assert_eq!(backend.write(write(5, &own, Over::OwnOr(2), None)).await, Ok(Written::Occupied));
+    assert_eq!(backend.write(write(5, old_text, Over::Own, None)).await, Ok(Written::Created));
+    assert_eq!(backend.write(write(5, own_text, Over::Own, None)).await, Ok(Written::Occupied));
+    assert_eq!(backend.write(write(5, own_text, Over::OwnOr(2), None)).await, Ok(Written::Occupied));
     assert_eq!(backend.look(LATEST).await, Ok(Held::Text(old.clone())));
-    assert_eq!(backend.write(write(5, &own, Over::OwnOr(3), Some(&snapshot))).await, Ok(Written::Replaced));
+    assert_eq!(backend.write(write(5, own_text, Over::OwnOr(3), Some(&snapshot))).await, Ok(Written::Replaced));
     assert_eq!(backend.look(&snapshot).await, Ok(Held::Text(own.clone())));
-    assert_eq!(backend.write(write(5, &newer, Over::Own, None)).await, Ok(Written::Replaced));
+    assert_eq!(backend.write(write(5, newer_text, Over::Own, None)).await, Ok(Written::Replaced));
     assert_eq!(backend.look(LATEST).await, Ok(Held::Text(newer.clone())));
     assert_eq!(backend.look(&snapshot).await, Ok(Held::Text(own.clone())), "a snapshot stays");
 
     // An older process is refused, and raises nothing.
-    assert_eq!(backend.write(write(4, &newer, Over::All, None)).await, Ok(Written::Fenced));
+    assert_eq!(backend.write(write(4, newer_text, Over::All, None)).await, Ok(Written::Fenced));
     assert_eq!(backend.counter().await, Ok(5));
     // The counter is raised to a writer's.
-    assert_eq!(backend.write(write(1_763_942_048, &newer, Over::All, None)).await, Ok(Written::Replaced));
+    assert_eq!(backend.write(write(1_763_942_048, newer_text, Over::All, None)).await, Ok(Written::Replaced));
     assert_eq!(backend.next_epoch(0).await, Ok(1_763_942_049));
 
     // What is kept aside is never overwritten.
@@ -74,8 +76,13 @@ async fn many_names_are_found_once_each() {
     let text = document(1, 1).to_json();
     for minute in 0..1500 {
         let name = keys::snapshot(at(minute * 60_000));
-        let write =
-            Write { epoch: 1, document: &text, over: Over::All, snapshot: Some(&name), reading: &Reading::default() };
+        let write = Write {
+            epoch: 1,
+            document: &[&text],
+            over: Over::All,
+            snapshot: Some(&name),
+            reading: &Reading::default(),
+        };
         backend.write(write).await.unwrap();
     }
     let names = backend.snapshots().await.unwrap();
@@ -96,7 +103,7 @@ async fn a_counter_of_another_type_stops_nothing() {
     assert_eq!(backend.next_epoch(6).await, Ok(7));
     let _: () = redis::cmd("SET").arg(EPOCH).arg("many").query_async(&mut connection).await.unwrap();
     let text = document(7, 1).to_json();
-    let write = Write { epoch: 7, document: &text, over: Over::Own, snapshot: None, reading: &Reading::default() };
+    let write = Write { epoch: 7, document: &[&text], over: Over::Own, snapshot: None, reading: &Reading::default() };
     assert_eq!(backend.write(write).await, Ok(Written::Created));
     assert_eq!(backend.counter().await, Ok(7));
 }

@@ -33,7 +33,7 @@ proptest! {
             let Some(parcel) = inlet.try_next() else { continue };
             scroll.absorb(parcel);
             handed += 1;
-            let composed = scroll.compose();
+            let composed = scroll.pieces().concat();
             let read = Document::parse(&composed).unwrap();
             prop_assert_eq!(sorted(read).to_json(), sorted(Document::of(&engine)).to_json());
             prop_assert_eq!(sorted(Document::of(&engine)).to_json(), composed);

@@ -7,7 +7,8 @@ async fn holding(backend: &mut Backend, values: &[(&str, Vec<u8>)]) {
     for (key, value) in values {
         // By way of `meta:latest`, since that is where a write goes.
         let reading = Reading::default();
-        let write = Write { epoch: 1, document: value, over: Over::All, snapshot: None, reading: &reading };
+        let write =
+            Write { epoch: 1, document: &[value.as_slice()], over: Over::All, snapshot: None, reading: &reading };
         backend.write(write).await.unwrap();
         if *key != LATEST {
             assert!(backend.set_aside(LATEST, key).await.unwrap());
@@ -102,7 +103,7 @@ async fn the_state_of_the_epoch_before_is_replaced() {
     for epoch in [3, 4, 7] {
         store.lead(epoch);
         let text = document(epoch, 2).to_json();
-        store.put(&text, at(100), 2, None).await.unwrap();
+        store.put(&[&text], at(100), 2, None).await.unwrap();
         assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(text)));
     }
     assert_eq!(store.backend.names(keys::QUARANTINE).await, Ok(vec![]));
@@ -116,16 +117,16 @@ async fn the_state_of_an_earlier_life_is_kept_when_it_is_found_late() {
         let earlier = document(4, 7);
         holding(&mut store.backend, &[("garbage", b"garbage".to_vec()), (LATEST, earlier.to_json())]).await;
         let mine = document(1_763_942_048, 2).to_json();
-        store.put(&mine, at(200), 2, None).await.unwrap();
+        store.put(&[&mine], at(200), 2, None).await.unwrap();
         assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(mine.clone())));
         let kept = keys::quarantine(LATEST, at(60_000));
         assert!(store.backend.look(&kept).await == Ok(Held::Text(earlier.to_json())));
 
         // What is put there by others later is kept as well, and never in the place of something kept before.
         assert!(store.backend.replace(LATEST, "garbage").await.unwrap());
-        assert_eq!(store.put(&mine, at(300), 3, None).await, Err(Fault::Other));
+        assert_eq!(store.put(&[&mine], at(300), 3, None).await, Err(Fault::Other));
         store.clock = || at(60_001);
-        store.put(&mine, at(300), 3, None).await.unwrap();
+        store.put(&[&mine], at(300), 3, None).await.unwrap();
         let kept_next = keys::quarantine(LATEST, at(60_001));
         assert!(store.backend.look(&kept_next).await == Ok(Held::Text(b"garbage".to_vec())));
         assert!(store.backend.look(&kept).await == Ok(Held::Text(earlier.to_json())));
@@ -140,7 +141,7 @@ async fn a_write_is_counted_told_and_fenced() {
     let text = document(1, 2).to_json();
     store.facts.changed(2);
     assert_eq!(store.facts.now().lag_beats, 2);
-    store.put(&text, at(100), 2, None).await.unwrap();
+    store.put(&[&text], at(100), 2, None).await.unwrap();
     let facts = store.facts.now();
     assert_eq!((facts.lag_beats, facts.mode), (0, crate::domain::StoreMode::Redis));
     let written = |store: &Store, label: &str| store.metrics.store_writes_total.with_label_values(&[label]).get();
@@ -148,7 +149,7 @@ async fn a_write_is_counted_told_and_fenced() {
 
     let epoch = store.backend.next_epoch(0).await.unwrap();
     assert_eq!(epoch, 2);
-    assert_eq!(store.put(&text, at(200), 3, None).await, Err(Fault::Fenced));
+    assert_eq!(store.put(&[&text], at(200), 3, None).await, Err(Fault::Fenced));
     assert_eq!((written(&store, "fenced"), store.facts.now().mode), (1, crate::domain::StoreMode::Memory));
 }
 
@@ -157,12 +158,12 @@ async fn what_was_emptied_is_written_back_with_a_snapshot() {
     let mut store = store_on(Backend::Memory(Shelf::default()));
     store.epoch = 1;
     let text = document(1, 2).to_json();
-    store.put(&text, at(100), 1, None).await.unwrap();
+    store.put(&[&text], at(100), 1, None).await.unwrap();
     if let Backend::Memory(shelf) = &mut store.backend {
         shelf.clear();
     }
     for beat in 2..4 {
-        store.put(&text, at(100 * beat), beat as u64, None).await.unwrap();
+        store.put(&[&text], at(100 * beat), beat as u64, None).await.unwrap();
     }
     assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(text)));
     assert_eq!(store.backend.snapshots().await.unwrap().len(), 1);

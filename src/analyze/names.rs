@@ -3,20 +3,37 @@
 //! A hash table of its own: with many agents none of it is in a cache, and here can be told which line a look will need.
 
 use std::hash::BuildHasher;
+use std::num::NonZeroU32;
 
 use foldhash::quality::RandomState;
 
-use super::roster::Place;
-use crate::analyze::ahead::fetch;
+use super::ahead::fetch;
+
+/// A place in a list. Stays the same until what is there is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place(NonZeroU32);
+
+impl Place {
+    /// The place of this index.
+    pub(crate) fn new(index: usize) -> Self {
+        let number = u32::try_from(index).ok().and_then(|index| NonZeroU32::new(index.saturating_add(1)));
+        Self(number.unwrap_or(NonZeroU32::MAX))
+    }
+
+    /// Its index.
+    pub(crate) fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// The hash of a name, as this process makes it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct NameHash(u32);
+pub(crate) struct NameHash(u32);
 
 /// Open addressing with linear probing, at most half full: eight bytes an entry. The names themselves are kept at their
 /// places; each call is told how to look there.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     entries: Vec<(NameHash, Option<Place>)>,
     len: usize,
     /// Keyed anew in each process, so that nobody can choose names that meet.
@@ -25,31 +42,31 @@ pub(super) struct Names {
 
 impl Names {
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// The hash of a name.
-    pub(super) fn hash(&self, name: &str) -> NameHash {
+    pub(crate) fn hash(&self, name: &str) -> NameHash {
         // Half of it is as good as all: tables are far smaller.
         NameHash(self.keys.hash_one(name) as u32)
     }
 
     /// The place of a name of this hash, where `is_it` recognises it.
-    pub(super) fn find(&self, hash: NameHash, is_it: impl Fn(Place) -> bool) -> Option<Place> {
+    pub(crate) fn find(&self, hash: NameHash, is_it: impl Fn(Place) -> bool) -> Option<Place> {
         self.probe(hash)
             .map_while(|at| self.place_at(at))
             .find(|(known, place)| *known == hash && is_it(*place))
             .map(|found| found.1)
     }
 
-    /// See [`crate::analyze::ahead`].
-    pub(super) fn ahead(&self, hash: NameHash) {
+    /// See [`super::ahead`].
+    pub(crate) fn ahead(&self, hash: NameHash) {
         fetch(self.entries.get(self.home(hash)));
     }
 
     /// Adds a name that is not in yet.
-    pub(super) fn insert(&mut self, hash: NameHash, place: Place) {
+    pub(crate) fn insert(&mut self, hash: NameHash, place: Place) {
         if 2 * (self.len + 1) > self.entries.len() {
             let size = (2 * self.entries.len()).max(16);
             let old = std::mem::replace(&mut self.entries, vec![(NameHash::default(), None); size]);
@@ -62,7 +79,7 @@ impl Names {
     }
 
     /// Removes the name of a place.
-    pub(super) fn remove(&mut self, hash: NameHash, place: Place) {
+    pub(crate) fn remove(&mut self, hash: NameHash, place: Place) {
         let found = self.probe(hash).find(|at| self.place_at(*at).is_none_or(|(_, known)| known == place));
         let Some(mut hole) = found.filter(|at| self.place_at(*at).is_some()) else { return };
         // Later entries of the run move back over the hole, so that no probe ends too soon.
