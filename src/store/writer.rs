@@ -18,9 +18,9 @@ impl Store {
     const SLOW: f64 = 0.8;
     /// Rest after each write, as a multiple of what it cost: so the writer takes at most a twentieth of a core.
     const REST: u32 = 19;
-    /// What sending a byte costs in processor time, copies and the socket together, as it was measured
-    /// (`benches/README.md`).
-    const SENDING: Duration = Duration::from_nanos(5);
+    /// What sending a byte is taken to cost in processor time, copies and the socket together: somewhat more than was
+    /// measured (`benches/README.md`).
+    const SENDING: Duration = Duration::from_nanos(3);
     /// Rest after a write that is refused for what it is.
     const REST_IN_VAIN: Duration = Duration::from_secs(1);
     /// Pause between two tries of the last write.
@@ -30,7 +30,7 @@ impl Store {
     ///
     /// Each write sends the whole state, of which only what changed is serialised anew. After each the writer rests for
     /// [`Self::REST`] times what the write cost, so that a large state is written less often than each beat: some
-    /// 1 MB still goes out each beat of 100 ms, 40 MB about every five seconds.
+    /// 2 MB still go out each beat of 100 ms, 40 MB about every three seconds.
     pub async fn run(mut self, mut inlet: Inlet) -> Self {
         if !self.facts.now().configured {
             inlet.ended().await;
