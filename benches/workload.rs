@@ -101,6 +101,18 @@ impl Workload {
         ))
     }
 
+    /// Observations of agents in random order, so many of each in a row, as exporters send them.
+    #[allow(dead_code, reason = "not every benchmark deals them like this")]
+    pub fn runs(&mut self, size: usize, run: usize, at: Timestamp) -> Vec<Observation> {
+        let agents = self.agents.len() as u64;
+        let chosen: Vec<_> = (0..size / run).map(|_| (self.next() % agents) as usize).collect();
+        chosen
+            .into_iter()
+            .flat_map(|agent| std::iter::repeat_n(agent, run))
+            .map(|agent| self.observe(agent, at))
+            .collect()
+    }
+
     /// Observations of agents in random order.
     pub fn batch(&mut self, size: usize, at: Timestamp) -> Vec<Observation> {
         let agents = self.agents.len() as u64;

@@ -265,6 +265,11 @@ const parts = {
 
   async "each way to be cut off is told, with what to do"() {
     const daemon = await Daemon.start({ limits__streams_per_sub: "1", shutdown__drain: "100ms" });
+    const admin = { headers: { authorization: `Bearer ${token("operator", "metacog.admin")}` } };
+    const streams = async () => (await (await fetch(`${daemon.url}/v1/streams`, admin)).json()).streams;
+    // A stream that was left takes its subject's one place until the daemon has noticed.
+    const gone = (subject) =>
+      eventually(`${subject} to be gone`, async () => !(await streams()).some(({ sub }) => sub === subject));
     // 1012, as it is told at once.
     const restarted = await open(daemon);
     const codes = [];
@@ -285,6 +290,7 @@ const parts = {
     await expiring.page.getByText("Connect with a new token.").waitFor();
     assert.equal(await expiring.page.textContent("#status"), "cut off");
     await expiring.picture("expired");
+    await gone("two");
     await expiring.page.fill("#again-token", token("two"));
     await expiring.page.getByRole("button", { name: "Use it" }).click();
     await expiring.page.locator('#status:text("live")').waitFor();
@@ -298,6 +304,7 @@ const parts = {
     await refused.page.keyboard.press("Enter");
     await refused.page.locator('#status:text("live")').waitFor();
     await refused.page.click("#leave");
+    await gone("four");
     await refused.page.fill("#token", used);
     await refused.page.keyboard.press("Enter");
     await refused.page.getByText("This token has opened a stream before, and each opens one.").waitFor();
@@ -308,9 +315,7 @@ const parts = {
     // 4403: an operator closes it.
     const unwanted = await open(daemon);
     await unwanted.enter(token("unwanted"));
-    const admin = { headers: { authorization: `Bearer ${token("operator", "metacog.admin")}` } };
-    const { streams } = await (await fetch(`${daemon.url}/v1/streams`, admin)).json();
-    const { id } = streams.find(({ sub }) => sub === "unwanted");
+    const { id } = (await streams()).find(({ sub }) => sub === "unwanted");
     assert.equal((await fetch(`${daemon.url}/v1/streams/${id}`, { method: "DELETE", ...admin })).status, 204);
     await unwanted.page.getByText("This stream was cut off by somebody who runs the daemon, or from this address nobody may connect. (4403)").waitFor();
     await unwanted.page.getByText("Ask who runs the daemon.").waitFor();

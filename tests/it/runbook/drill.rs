@@ -20,7 +20,7 @@ start_daemon() {
 }
 stop_daemon() { kill -TERM "$PID"; wait "$PID"; }
 reload_daemon() { kill -HUP "$PID"; }
-trap 'kill -9 "$PID" $(jobs -p) 2>/dev/null || true' EXIT
+trap 'kill -9 "$PID" $(jobs -p) $(cat "${WORK:-.}/pid" 2>/dev/null) 2>/dev/null || true' EXIT
 "#;
 
 /// Longest time for a section.
@@ -52,7 +52,7 @@ impl Drill {
     pub fn new(section: &'static str, redis: &Redis) -> Self {
         let folder = tempfile::tempdir().expect("a directory");
         let drill = Self { section, before: Vec::new(), variables: Vec::new(), folder };
-        drill.tool("redis-cli", &format!("exec /usr/bin/redis-cli -p {} \"$@\"", redis.port));
+        drill.tool("redis-cli", &format!("exec /usr/bin/redis-cli -e -p {} \"$@\"", redis.port));
         let backup = crate::support::project("deploy/redis/backup");
         drill.tool("consciousness-redis-backup", &format!("exec '{}' \"$@\"", backup.display()));
         let port = redis.port.to_string();
