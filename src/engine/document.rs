@@ -81,7 +81,8 @@ impl Document {
         // No text of JSON has a line break in it, and no other object of this name has lines.
         const OPENING: &[u8] = b"\"agents\":{\n";
         let (head, rest) = bytes.split_at(memmem::find(bytes, OPENING)? + OPENING.len());
-        let lines = rest.trim_ascii_end().strip_suffix(b"}}")?;
+        // The last agent's line ends without a comma, and so without a break.
+        let lines = rest.trim_ascii_end().strip_suffix(b"}}").filter(|lines| !lines.ends_with(b"\n"))?;
         let head: Stored = serde_json::from_slice(&[head, b"}}"].concat()).ok()?;
         Some((head.meta, lines))
     }

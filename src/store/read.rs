@@ -100,6 +100,8 @@ mod tests {
             json.replacen("\"meta\":", "\"mata\":", 1),
             json.replacen("\"agents\":", "\"agints\":", 1),
             json[..json.len() - 1].to_owned(),
+            format!("{},\n}}}}", &json[..json.len() - 2]),
+            json.replacen(",\n\"agent-", "\n\"agent-", 1),
             format!("{json} x"),
         ];
         for text in broken {
