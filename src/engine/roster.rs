@@ -5,15 +5,12 @@ use std::sync::Arc;
 use super::agent::AgentState;
 use super::deal::Hand;
 use super::touched::Touched;
-use crate::analyze::ahead::fetch;
-use crate::analyze::names::{NameHash, Names, Place};
+use crate::analyze::names::{Directory, NameHash, Named, Place};
 use crate::domain::AgentId;
 
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    names: Names,
-    slots: Vec<Option<Slot>>,
-    free: Vec<Place>,
+    slots: Directory<Slot>,
     oldest: Option<Place>,
     newest: Option<Place>,
 }
@@ -35,53 +32,59 @@ pub(super) struct Slot {
     newer: Option<Place>,
 }
 
+impl Named for Slot {
+    fn name(&self) -> &str {
+        self.agent.as_str()
+    }
+}
+
 impl Roster {
     pub(super) fn len(&self) -> usize {
-        self.names.len()
+        self.slots.len()
     }
 
     pub(super) fn find(&self, agent: &str) -> Option<Place> {
-        self.find_hashed(agent, self.names.hash(agent))
+        self.find_hashed(agent, self.slots.hash(agent))
     }
 
     /// The hash by which [`Self::find_hashed`] finds a name.
     pub(super) fn hash(&self, agent: &str) -> NameHash {
-        self.names.hash(agent)
+        self.slots.hash(agent)
     }
 
     pub(super) fn find_hashed(&self, agent: &str, hash: NameHash) -> Option<Place> {
-        self.names.find(hash, |place| self.slot(place).is_some_and(|slot| slot.agent.as_str() == agent))
+        self.slots.find(agent, hash)
     }
 
     /// Fetches what leads to a name; see [`crate::analyze::ahead`].
     pub(super) fn ahead_of_name(&self, hash: NameHash) {
-        self.names.ahead(hash);
+        self.slots.ahead_of_name(hash);
     }
 
     /// Fetches the place where a name is most likely found.
     pub(super) fn ahead_of_place(&self, hash: NameHash) {
-        if let Some(place) = self.names.find(hash, |_| true) {
+        if let Some(place) = self.slots.likely(hash) {
             self.ahead(place);
         }
     }
 
     pub(super) fn slot(&self, place: Place) -> Option<&Slot> {
-        self.slots.get(place.index())?.as_ref()
+        self.slots.get(place)
     }
 
     pub(super) fn slot_mut(&mut self, place: Place) -> Option<&mut Slot> {
-        self.slots.get_mut(place.index())?.as_mut()
+        self.slots.get_mut(place)
     }
 
     /// See [`crate::analyze::ahead`].
     pub(super) fn ahead(&self, place: Place) {
-        fetch(self.slots.get(place.index()));
+        self.slots.ahead(place);
     }
 
     /// Adds an agent as the one seen last.
     pub(super) fn insert(&mut self, agent: AgentId, state: Arc<AgentState>) -> Place {
-        let slot = Slot {
-            agent: agent.clone(),
+        let place = self.slots.insert(Slot {
+            agent,
             state,
             dirty: false,
             touched: Touched::default(),
@@ -89,18 +92,7 @@ impl Roster {
             unfitted: false,
             older: None,
             newer: None,
-        };
-        let place = match self.free.pop() {
-            Some(place) => place,
-            None => {
-                self.slots.push(None);
-                Place::new(self.slots.len() - 1)
-            }
-        };
-        if let Some(empty) = self.slots.get_mut(place.index()) {
-            *empty = Some(slot);
-        }
-        self.names.insert(self.names.hash(agent.as_str()), place);
+        });
         self.link_newest(place);
         place
     }
@@ -120,10 +112,7 @@ impl Roster {
 
     pub(super) fn remove(&mut self, place: Place) -> Option<Slot> {
         self.unlink(place);
-        let slot = self.slots.get_mut(place.index())?.take()?;
-        self.names.remove(self.names.hash(slot.agent.as_str()), place);
-        self.free.push(place);
-        Some(slot)
+        self.slots.remove(place)
     }
 
     /// All agents, the one not seen for the longest time first.

@@ -6,11 +6,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::agents::{Agents, Known};
 use super::curve::Curve;
-use super::record::{Leaf, Record, Versioned};
-use super::view::{
-    AgentField, AgentLayout, InsightField, InsightLayout, PublicBeat, Standing, SystemField, SystemLayout,
-};
-use crate::analyze::names::NameHash;
+use super::record::{Leaf, Versioned};
+use super::view::{AgentField, InsightField, InsightLayout, PublicBeat, Standing, SystemField, SystemLayout};
 use crate::domain::{Advice, AgentId, InsightId, StoreMode, Timestamp};
 
 /// Which beat of which leadership. Epochs only rise, and within one so do beats.
@@ -109,7 +106,7 @@ impl PublicState {
             Some(Leaf::Word(word)) => Some(*word),
             _ => None,
         };
-        let known = self.agents.get(agent)?;
+        let known = self.agents.known(agent)?;
         let advice = word(known.record.record().get(AgentField::Advice)).unwrap_or(Advice::Continue.as_str());
         let records = self.insights.values().map(Versioned::record);
         let its =
@@ -119,7 +116,7 @@ impl PublicState {
 
     /// An agent's claims by bins of confidence, all empty where it has none; `None` when the agent is not known.
     pub fn curve(&self, agent: &AgentId) -> Option<Curve> {
-        self.agents.get(agent).map(|known| known.curve.as_deref().copied().unwrap_or_default())
+        self.agents.known(agent).map(|known| known.curve.as_deref().copied().unwrap_or_default())
     }
 
     /// Takes over a beat. Returns whether anything but the clock changed.
@@ -133,20 +130,24 @@ impl PublicState {
         let beat = position.beat;
         let system_changed = self.system.update(system, beat);
         let mut changes = Changes { beat, agents: Vec::new(), insights: Vec::new() };
-        let hashes: Vec<_> = agents.iter().map(|(agent, _)| self.agents.hash(agent)).collect();
+        let hashes: Vec<_> = agents.iter().map(|(agent, _)| self.agents.hash(agent.as_str())).collect();
         for (i, hash) in hashes.iter().enumerate() {
-            self.ahead(&agents, &hashes, i);
+            self.agents.ahead_of(&agents, &hashes, i);
             let Some((agent, record)) = agents.get_mut(i) else { break };
-            let changed = match (record.take(), self.agents.find(agent, *hash)) {
-                (Some(record), Some(known)) => known.record.update(record, beat),
+            let place = self.agents.find(agent.as_str(), *hash);
+            let changed = match (record.take(), place) {
+                (Some(record), Some(place)) => {
+                    self.agents.get_mut(place).is_some_and(|known| known.record.update(record, beat))
+                }
                 (Some(record), None) => {
                     let absent_from = self.removed.remove(agent);
                     self.names.insert(agent.clone());
-                    self.agents.insert(agent.clone(), Versioned::new(record, beat, absent_from));
+                    let record = Versioned::new(record, beat, absent_from);
+                    self.agents.insert(Known { agent: agent.clone(), record, curve: None });
                     true
                 }
-                (None, Some(_)) => {
-                    self.agents.remove(agent);
+                (None, Some(place)) => {
+                    self.agents.remove(place);
                     self.names.remove(agent);
                     self.removed.insert(agent.clone(), beat);
                     true
@@ -169,7 +170,8 @@ impl PublicState {
             }
         }
         for (agent, curve) in curves {
-            if let Some(known) = self.agents.get_mut(&agent) {
+            let place = self.agents.find(agent.as_str(), self.agents.hash(agent.as_str()));
+            if let Some(known) = place.and_then(|place| self.agents.get_mut(place)) {
                 **known.curve.get_or_insert_default() = curve;
             }
         }
@@ -219,21 +221,6 @@ impl PublicState {
             PublicBeat { position, at, system, agents: Vec::new(), insights: Vec::new(), curves: Vec::new() };
         beat.stand(standing);
         beat
-    }
-
-    /// Fetches what taking over the agents after the `i`-th needs, each piece before what it points to; see
-    /// [`crate::analyze::ahead`].
-    fn ahead(&self, agents: &[(AgentId, Option<Record<AgentLayout>>)], hashes: &[NameHash], i: usize) {
-        if let Some(hash) = hashes.get(i + 9) {
-            self.agents.ahead_of_name(*hash);
-        }
-        if let Some(hash) = hashes.get(i + 6) {
-            self.agents.ahead_of_place(*hash);
-        }
-        if let (Some(hash), Some((_, Some(record)))) = (hashes.get(i + 3), agents.get(i + 3)) {
-            self.agents.ahead_of_leaves(*hash, record.about());
-            record.ahead();
-        }
     }
 
     fn remember(&mut self, changes: Changes, names: usize) {
@@ -305,7 +292,7 @@ impl Serialize for Document<'_> {
         let mut map = serializer.serialize_map(None)?;
         state.system.record().write_into(&mut map)?;
         let agents = state.names.iter().filter(|agent| select.wants(agent));
-        let record = |agent: &'_ AgentId| state.agents.get(agent).map(|known| known.record.record());
+        let record = |agent: &'_ AgentId| state.agents.known(agent).map(|known| known.record.record());
         map.serialize_entry("agents", &Entries(|| agents.clone().map(|agent| (agent, record(agent)))))?;
         let insights = state.insights.iter().filter(|(_, insight)| wants(*select, insight));
         map.serialize_entry("insights", &Entries(|| insights.clone().map(|(id, known)| (id, known.record()))))?;
@@ -326,7 +313,7 @@ impl Serialize for Difference<'_> {
         let mut map = serializer.serialize_map(None)?;
         state.system.write_patch(*base, &mut map)?;
         if !agents.is_empty() {
-            let patch = |agent: &&'_ AgentId| state.agents.get(agent).map(|known| known.record.patch(*base));
+            let patch = |agent: &&'_ AgentId| state.agents.known(agent).map(|known| known.record.patch(*base));
             map.serialize_entry("agents", &Entries(|| agents.iter().map(|agent| (agent, patch(agent)))))?;
         }
         if !insights.is_empty() {

@@ -46,8 +46,13 @@ pub(super) struct Write<'a> {
 impl Write<'_> {
     /// How long the document is.
     pub(super) fn bytes(&self) -> usize {
-        self.document.iter().map(|piece| piece.len()).sum()
+        length(self.document)
     }
+}
+
+/// How long pieces are together.
+pub(super) fn length(pieces: &[&[u8]]) -> usize {
+    pieces.iter().map(|piece| piece.len()).sum()
 }
 
 /// What a write may replace.

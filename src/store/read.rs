@@ -89,6 +89,10 @@ mod tests {
             assert_eq!(sorted(read_on(threads, format!("{json}\n").as_bytes()).unwrap()), expected);
         }
         assert_eq!(sorted(read(json.as_bytes()).unwrap()), expected);
+        // As other tools write it, and as this program once did.
+        let one_line = serde_json::to_vec(&expected).unwrap();
+        assert!(!one_line.contains(&b'\n') && read_on(2, &one_line).is_none());
+        assert_eq!(read(&one_line).unwrap(), expected);
     }
 
     #[test]

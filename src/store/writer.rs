@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::backend::{Backend, Over, Write, Written};
+use super::backend::{Backend, Over, Write, Written, length};
 use super::handoff::{Ask, Inlet};
 use super::scroll::Scroll;
 use super::{Store, keys};
@@ -63,8 +63,7 @@ impl Store {
             };
             scroll = composed;
             let pieces = scroll.pieces();
-            let bytes = pieces.iter().map(|piece| piece.len()).sum::<usize>();
-            let cost = began.elapsed() + Self::SENDING * u32::try_from(bytes).unwrap_or(u32::MAX);
+            let cost = began.elapsed() + Self::SENDING * u32::try_from(length(&pieces)).unwrap_or(u32::MAX);
             self.reading.clone_from(&scroll.reading);
             let written = self.put(&pieces, scroll.at, scroll.beat, Some(permit)).await;
             ask = if written.is_ok() { Ask::Change } else { Ask::Now };
@@ -124,9 +123,7 @@ impl Store {
         let snapshot = due.then(|| keys::snapshot(at));
         let written = self.write(document, snapshot.as_deref()).await;
         let slow = match &self.backend {
-            Backend::Redis(link) => {
-                began.elapsed() > link.patience(document.iter().map(|piece| piece.len()).sum()).mul_f64(Self::SLOW)
-            }
+            Backend::Redis(link) => began.elapsed() > link.patience(length(document)).mul_f64(Self::SLOW),
             Backend::Memory(_) => false,
         };
         let outcome = match written {
