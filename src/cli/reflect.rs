@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::Failure;
+use super::{Failure, redis, runtime};
 use crate::config::Config;
 use crate::engine::{Document, Introspection};
+use crate::store::Archive;
 
 /// What can be given on the command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -15,13 +16,14 @@ pub struct Args {
     #[arg(long, value_name = "AGENT")]
     pub agent: String,
     /// The private state: a file, or - for the standard input, as in `redis-cli GET meta:latest | consciousness-system
-    /// reflect --agent A -`
+    /// reflect --agent A -`. Without it, what Redis holds in meta:latest, which may be in parts
     #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    pub file: Option<PathBuf>,
     /// Print one JSON document instead of a narrative
     #[arg(long)]
     pub json: bool,
-    /// Configuration file (TOML), for the settings of the analysis; CONSCIOUSNESS__SECTION__KEY variables win over it
+    /// Configuration file (TOML), for the settings of the analysis and of Redis; CONSCIOUSNESS__SECTION__KEY variables win
+    /// over it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -32,12 +34,17 @@ const LONGEST: u64 = 16 << 30;
 /// Prints what is made of the agent.
 ///
 /// # Errors
-/// With exit code 2 when the configuration or the state cannot be used; with 1 when it does not know the agent.
+/// With exit code 2 when the configuration or the state cannot be used; with 1 when Redis cannot be asked or holds no
+/// state, or when the state does not know the agent.
 pub fn run(args: &Args, env: impl IntoIterator<Item = (String, String)>, out: &mut impl Write) -> Result<(), Failure> {
     let config = Config::load(args.config.as_deref(), env).map_err(Failure::usage)?;
-    let unreadable = |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", args.file.display()));
-    let bytes = read(&args.file).map_err(|error| unreadable(&error))?;
-    let Document { meta, agents } = Document::parse(&bytes).map_err(|error| unreadable(&error))?;
+    let Document { meta, agents } = match &args.file {
+        Some(file) => {
+            let unreadable = |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", file.display()));
+            Document::parse(&read(file).map_err(|error| unreadable(&error))?).map_err(|error| unreadable(&error))?
+        }
+        None => stored(&config)?,
+    };
     let known = agents.iter().find(|(agent, _)| agent.as_str() == args.agent);
     let (agent, state) = known.ok_or_else(|| Failure::run("the state does not know this agent"))?;
     let introspection = Introspection::new(agent, state, meta.insights.iter(), meta.at, &config.engine());
@@ -47,6 +54,13 @@ pub fn run(args: &Args, env: impl IntoIterator<Item = (String, String)>, out: &m
         write!(out, "{introspection}")
     };
     printed.map_err(|error| Failure::run(format!("cannot write: {error}")))
+}
+
+fn stored(config: &Config) -> Result<Document, Failure> {
+    let mut archive = Archive::new(&redis(config, ", and no FILE is given")?);
+    let state = runtime()?.block_on(archive.state(Archive::LATEST));
+    let state = state.map_err(|fault| Failure::run(format!("redis: {fault}")))?;
+    state.ok_or_else(|| Failure::run(format!("{} holds no valid state", Archive::LATEST)))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -97,7 +111,7 @@ mod tests {
     }
 
     fn reflect(agent: &str, file: &Path, json: bool) -> Result<String, Failure> {
-        let args = Args { agent: agent.into(), file: file.into(), json, config: None };
+        let args = Args { agent: agent.into(), file: Some(file.into()), json, config: None };
         let mut out = Vec::new();
         run(&args, [], &mut out).map(|()| String::from_utf8(out).unwrap())
     }

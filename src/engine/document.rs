@@ -1,4 +1,6 @@
-//! The meta-state as a document: what is stored, whole, and read back.
+//! The meta-state as a document: what is stored, whole or in parts, and read back.
+
+mod split;
 
 use std::io;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::ser::Formatter;
 
+pub use self::split::Split;
 use super::{AgentState, Engine, MetaState};
 use crate::domain::AgentId;
 
@@ -47,6 +50,12 @@ pub enum DocumentError {
         /// Column, 1-based.
         column: usize,
     },
+    /// It is the head of a document whose agents are elsewhere.
+    #[error("its agents are not in it, but in {count} parts beside it")]
+    InParts {
+        /// How many parts.
+        count: u32,
+    },
 }
 
 impl Document {
@@ -70,8 +79,13 @@ impl Document {
     /// See [`DocumentError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
         check_schema(bytes)?;
-        let Stored { meta, agents: Agents(agents) } = serde_json::from_slice(bytes).map_err(malformed)?;
-        Ok(Self { meta, agents })
+        match serde_json::from_slice(bytes) {
+            Ok(Stored { meta, agents: Agents(agents) }) => Ok(Self { meta, agents }),
+            Err(error) => match Split::read(bytes) {
+                Ok(Some((_, split))) => Err(DocumentError::InParts { count: split.count }),
+                _ => Err(malformed(error)),
+            },
+        }
     }
 
     /// Reads all but the agents of a document that [`Self::to_json`] made, and finds their lines, which

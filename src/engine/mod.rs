@@ -32,7 +32,7 @@ use std::time::Duration;
 pub use agent::{AgentState, Note, Session};
 pub use config::Config;
 pub use damping::Damper;
-pub use document::{Document, DocumentError, SCHEMA, agents_of_lines};
+pub use document::{Document, DocumentError, SCHEMA, Split, agents_of_lines};
 pub use insights::{InsightBook, InsightChange};
 pub use introspection::{Anomaly, Figure, Introspection};
 pub use meta::MetaState;

@@ -27,6 +27,8 @@ pub struct Config {
     /// Longest time for a command to be answered; a large value is given a second more for each 16 MiB.
     #[serde(with = "duration")]
     pub response_timeout: Duration,
+    /// Size in bytes over which a state is stored in parts of an eighth of that.
+    pub value_bytes: usize,
 }
 
 impl Default for Config {
@@ -39,6 +41,7 @@ impl Default for Config {
             boot_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_millis(500),
             response_timeout: Duration::from_millis(500),
+            value_bytes: 64 << 20,
         }
     }
 }
@@ -55,5 +58,6 @@ impl Config {
         problems.duration("redis.boot_timeout", self.boot_timeout, Duration::ZERO..=Duration::from_mins(10));
         problems.duration("redis.connect_timeout", self.connect_timeout, timeouts.clone());
         problems.duration("redis.response_timeout", self.response_timeout, timeouts);
+        problems.number("redis.value_bytes", self.value_bytes, 1 << 16..=512 << 20);
     }
 }

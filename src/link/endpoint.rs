@@ -46,6 +46,7 @@ pub struct Endpoint {
     certificates: Option<TlsCertificates>,
     connect_timeout: Duration,
     response_timeout: Duration,
+    value_bytes: usize,
 }
 
 /// A connection, and to which server it is where sentinels told that.
@@ -85,6 +86,7 @@ impl Endpoint {
             certificates,
             connect_timeout: config.connect_timeout,
             response_timeout: config.response_timeout,
+            value_bytes: config.value_bytes,
         };
         endpoint.password()?;
         Ok(endpoint)
@@ -103,6 +105,11 @@ impl Endpoint {
     /// The same where answers may take so long.
     pub fn link_within(&self, response_timeout: Duration) -> Link {
         Link::new(self.clone(), response_timeout)
+    }
+
+    /// Size in bytes over which a state is stored in parts.
+    pub fn value_bytes(&self) -> usize {
+        self.value_bytes
     }
 
     /// Longest time for a call: a connection to be made, and an answer.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::backend::{Backend, Held};
+use super::backend::Backend;
 use super::keys;
-use super::load::{Unfit, parse};
+use super::load::Found;
 use super::remote::Remote;
 use crate::domain::Timestamp;
+use crate::engine::Document;
 use crate::link::{Endpoint, Fault};
 
 /// All states that Redis holds.
@@ -20,8 +21,8 @@ pub struct Archive {
 pub struct Entry {
     /// Its name.
     pub key: String,
-    /// Length of its value in bytes; `None` where it is no string.
-    pub bytes: Option<usize>,
+    /// Length of its value in bytes, with that of its parts; `None` where it is no string.
+    pub bytes: Option<u64>,
     /// The state's figures, or why it is no state to go on from.
     pub state: Result<Summary, String>,
 }
@@ -40,6 +41,10 @@ pub struct Summary {
 }
 
 impl Summary {
+    fn of(Document { meta, agents }: &Document) -> Self {
+        Self { epoch: meta.epoch, beat: meta.beat, at: meta.at, agents: agents.len() }
+    }
+
     /// Time since its beat.
     pub fn age(&self, now: Timestamp) -> Duration {
         now.since(self.at)
@@ -74,21 +79,23 @@ impl Archive {
     /// # Errors
     /// When Redis cannot be asked.
     pub async fn examine(&mut self, key: &str) -> Result<Option<Entry>, Fault> {
-        let (bytes, state) = match self.backend.look(key).await? {
-            Held::Nothing => return Ok(None),
-            Held::Other => (None, Err(Unfit::Type.to_string())),
-            Held::Text(text) => {
-                let bytes = text.len();
-                let summary = parse(text).await.map(|document| Summary {
-                    epoch: document.meta.epoch,
-                    beat: document.meta.beat,
-                    at: document.meta.at,
-                    agents: document.agents.len(),
-                });
-                (Some(bytes), summary.map_err(|unfit| unfit.to_string()))
-            }
+        let (bytes, state) = match self.backend.state(key).await? {
+            Found::Nothing => return Ok(None),
+            Found::State(document, bytes) => (Some(bytes), Ok(Summary::of(&document))),
+            Found::Unfit(unfit, bytes) => (bytes, Err(unfit.to_string())),
         };
         Ok(Some(Entry { key: key.to_owned(), bytes, state }))
+    }
+
+    /// The state that a key holds, whole; `None` where it holds none.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked.
+    pub async fn state(&mut self, key: &str) -> Result<Option<Document>, Fault> {
+        match self.backend.state(key).await? {
+            Found::State(document, _) => Ok(Some(*document)),
+            Found::Nothing | Found::Unfit(..) => Ok(None),
+        }
     }
 
     /// The state that a start would load: `meta:latest`, else the newest snapshot that validates.

@@ -33,8 +33,10 @@ pub(super) enum Held {
 pub(super) struct Write<'a> {
     /// The writer's fencing number. The write is refused when the counter is past it.
     pub(super) epoch: u64,
-    /// The document, in pieces.
+    /// The document, or its head where it is in parts; in pieces.
     pub(super) document: &'a [&'a [u8]],
+    /// The keys of its parts. All of them have to be there, and stay from now on.
+    pub(super) parts: &'a [String],
     /// What may be overwritten.
     pub(super) over: Over,
     /// Where a copy is kept beside, if one is due.
@@ -77,6 +79,8 @@ pub(super) enum Written {
     Occupied,
     /// It was not: the counter is past the writer's epoch.
     Fenced,
+    /// It was not: a part of it is missing.
+    Torn,
 }
 
 macro_rules! either {
@@ -100,6 +104,19 @@ impl Backend {
             return Err(Fault::TooLarge);
         }
         either!(self, backend => backend.write(write))
+    }
+
+    /// Puts down a part of a document that is written next. It goes by itself if that does not happen.
+    pub(super) async fn put_down(&mut self, key: &str, part: &[&[u8]]) -> Result<(), Fault> {
+        if length(part) > LARGEST {
+            return Err(Fault::TooLarge);
+        }
+        either!(self, backend => backend.put_down(key, part))
+    }
+
+    /// The ids of the split documents among those that these keys hold.
+    pub(super) async fn ids(&mut self, keys: &[String]) -> Result<Vec<String>, Fault> {
+        either!(self, backend => backend.ids(keys))
     }
 
     /// Moves a key to a free name. `false`: there was nothing to move, or the name is taken.

@@ -12,12 +12,24 @@ pub(super) const READING: &str = "meta:reading";
 pub(super) const OBSERVATIONS: &str = "meta:observations";
 /// What the names of snapshots begin with.
 pub(super) const SNAPSHOTS: &str = "meta:snapshot:";
+/// What the names of the parts of large states begin with.
+pub(super) const PARTS: &str = "meta:part:";
 /// What the names of keys that were kept aside begin with.
 pub(super) const QUARANTINE: &str = "meta:quarantine:";
 
 /// The snapshot of a moment: names sort as their moments do.
 pub(super) fn snapshot(at: Timestamp) -> String {
     format!("{SNAPSHOTS}{at}")
+}
+
+/// A part of the state of this id.
+pub(super) fn part(id: &str, part: u32) -> String {
+    format!("{PARTS}{id}:{part}")
+}
+
+/// The id that a part's name tells; `None` where it is no part's name.
+pub(super) fn id_of_part(key: &str) -> Option<&str> {
+    Some(key.strip_prefix(PARTS)?.split_once(':')?.0)
 }
 
 /// Where a key is kept aside.

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::backend::{Backend, Held, Over};
+use super::read::Agents;
 use super::{Store, keys, read};
 use crate::domain::Timestamp;
-use crate::engine::{Document, DocumentError};
+use crate::engine::{Document, DocumentError, Split};
 use crate::link::Fault;
 
 /// What there is to go on from.
@@ -28,6 +31,8 @@ pub(super) enum Unfit {
     Document(#[from] DocumentError),
     #[error("it is not a string")]
     Type,
+    #[error("{0}, a part of it, is missing or not valid")]
+    Part(String),
     #[error("the reader stopped")]
     Reader,
 }
@@ -78,13 +83,10 @@ impl Store {
 
     /// The state that a key holds. What is no state is moved aside.
     async fn take(&mut self, key: &str, now: Timestamp, loaded: &mut Loaded) -> Result<Option<Document>, Fault> {
-        let unfit = match self.backend.look(key).await? {
-            Held::Nothing => return Ok(None),
-            Held::Other => Unfit::Type,
-            Held::Text(text) => match parse(text).await {
-                Ok(document) => return Ok(Some(document)),
-                Err(unfit) => unfit,
-            },
+        let unfit = match self.backend.state(key).await? {
+            Found::Nothing => return Ok(None),
+            Found::State(document, _) => return Ok(Some(*document)),
+            Found::Unfit(unfit, _) => unfit,
         };
         match self.backend.quarantine(key, now, &unfit).await {
             Ok(kept) => loaded.quarantined.extend(kept),
@@ -96,7 +98,81 @@ impl Store {
     }
 }
 
+/// What stands under a key.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Nothing.
+    Nothing,
+    /// A state; how long it is in bytes, its parts included.
+    State(Box<Document>, u64),
+    /// Something else; how long it is, where it is a string.
+    Unfit(Unfit, Option<u64>),
+}
+
 impl Backend {
+    /// Times that a state is looked at which is replaced meanwhile.
+    const LOOKS: usize = 5;
+    /// Parts that are read at a time, at most: while one comes, others are read.
+    const AT_A_TIME: usize = 4;
+
+    /// The state that a key holds, with its parts where it has any.
+    pub(super) async fn state(&mut self, key: &str) -> Result<Found, Fault> {
+        let mut held = self.look(key).await?;
+        for _ in 0..Self::LOOKS {
+            let head = match held {
+                Held::Nothing => return Ok(Found::Nothing),
+                Held::Other => return Ok(Found::Unfit(Unfit::Type, None)),
+                Held::Text(text) => text,
+            };
+            let bytes = head.len() as u64;
+            let (meta, split) = match Split::read(&head) {
+                Ok(Some(found)) => found,
+                _ => {
+                    return Ok(match parse(head).await {
+                        Ok(document) => Found::State(Box::new(document), bytes),
+                        Err(unfit) => Found::Unfit(unfit, Some(bytes)),
+                    });
+                }
+            };
+            let unfit = match self.agents(&split).await? {
+                Ok(agents) => {
+                    let document = Box::new(Document { meta, agents });
+                    return Ok(Found::State(document, bytes + split.bytes));
+                }
+                Err(unfit) => unfit,
+            };
+            // A daemon that runs removes the parts of the state that it has replaced.
+            held = self.look(key).await?;
+            if matches!(&held, Held::Text(text) if *text == head) {
+                return Ok(Found::Unfit(unfit, Some(bytes)));
+            }
+        }
+        Err(Fault::Other)
+    }
+
+    /// The agents in the parts of a state.
+    async fn agents(&mut self, split: &Split) -> Result<Result<Agents, Unfit>, Fault> {
+        let mut reading = JoinSet::new();
+        let mut agents = Agents::new();
+        let mut parts = 0..split.count;
+        loop {
+            if reading.len() < Self::AT_A_TIME
+                && let Some(part) = parts.next()
+            {
+                let key = keys::part(&split.id, part);
+                let Held::Text(text) = self.look(&key).await? else { return Ok(Err(Unfit::Part(key))) };
+                let split = split.clone();
+                reading.spawn_blocking(move || split.agents(part, &text).ok_or(Unfit::Part(key)));
+                continue;
+            }
+            let Some(read) = reading.join_next().await else { return Ok(Ok(agents)) };
+            match read.unwrap_or(Err(Unfit::Reader)) {
+                Ok(some) => agents.extend(some),
+                Err(unfit) => return Ok(Err(unfit)),
+            }
+        }
+    }
+
     /// Snapshots, the newest first.
     pub(super) async fn snapshots(&mut self) -> Result<Vec<String>, Fault> {
         let mut names = self.names(keys::SNAPSHOTS).await?;
@@ -134,7 +210,7 @@ impl Backend {
 }
 
 /// Reads a document beside the tasks, since a large one takes a while.
-pub(super) async fn parse(text: Vec<u8>) -> Result<Document, Unfit> {
+async fn parse(text: Vec<u8>) -> Result<Document, Unfit> {
     let reading = tokio::task::spawn_blocking(move || read(&text));
     Ok(reading.await.map_err(|_| Unfit::Reader)??)
 }

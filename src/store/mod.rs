@@ -7,6 +7,8 @@
 //! What is found in `meta:latest` and was neither written by this process nor loaded by it is never lost: before it is
 //! overwritten it is copied to `meta:quarantine:*`, which nothing here overwrites or prunes.
 //!
+//! A state that is too large for one value is stored in parts; see `parts.rs`.
+//!
 //! Writes carry the epoch of a leadership, and are refused once a newer one was taken. With each state Redis is told how
 //! far the stream of observations is part of it, and the stream is trimmed up to there, in the same step.
 
@@ -17,6 +19,7 @@ mod facts;
 mod handoff;
 mod keys;
 mod load;
+mod parts;
 mod read;
 mod remote;
 mod scroll;
@@ -36,6 +39,7 @@ pub use load::Loaded;
 pub use read::read;
 
 use self::backend::{Backend, Over};
+use self::parts::Parts;
 use self::remote::Remote;
 use self::shelf::Shelf;
 use crate::breaker::{Breaker, Settings};
@@ -76,6 +80,7 @@ pub struct Store {
     origin: tokio::time::Instant,
     epoch: u64,
     over: Over,
+    parts: Parts,
     /// How far the stream of observations is part of what is written next.
     reading: Reading,
     /// What the last write failed with, and since when none succeeded.
@@ -110,6 +115,7 @@ impl Store {
             origin: tokio::time::Instant::now(),
             epoch: 0,
             over: Over::Own,
+            parts: Parts::new(redis.map_or(usize::MAX, Endpoint::value_bytes)),
             reading: Reading::default(),
             away: None,
             wrote: false,

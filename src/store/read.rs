@@ -48,7 +48,7 @@ fn read_on(threads: usize, bytes: &[u8]) -> Option<Document> {
     })
 }
 
-type Agents = Vec<(AgentId, Arc<AgentState>)>;
+pub(super) type Agents = Vec<(AgentId, Arc<AgentState>)>;
 
 /// Cuts lines into parts of about [`SHARE`] bytes, between lines.
 fn shares(mut lines: &[u8]) -> Vec<&[u8]> {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, FromRedisValue, RedisWrite, Script, ServerErrorKind, Value};
 
-use super::backend::{Held, Over, Write, Written};
+use super::backend::{Held, Over, Write, Written, length};
 use super::keys;
 use crate::link::{Fault, Link};
 
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
+static IDS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("ids.lua")));
 static NEXT_EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("epoch.lua")));
 
 /// The keys in Redis.
@@ -25,6 +26,8 @@ pub(super) struct Remote {
 impl Remote {
     /// Keys asked for at a time when names are looked through; removed at a time.
     const BATCH: usize = 512;
+    /// Life of a part that no document names yet: more than the writing of all parts takes.
+    const UNNAMED: Duration = Duration::from_mins(10);
 
     pub(super) fn new(link: Link) -> Self {
         Self { link, command: redis::Cmd::new() }
@@ -57,14 +60,12 @@ impl Remote {
         // longer to find some for a large document than all else takes.
         let Self { link, command } = self;
         command.clear();
-        command.arg("EVALSHA").arg(WRITE.get_hash()).arg(4 + write.snapshot.iter().len()).arg(keys::LATEST);
-        command.arg(keys::EPOCH).arg(keys::READING).arg(keys::OBSERVATIONS).arg(write.snapshot);
+        let keys = 4 + write.parts.len() + write.snapshot.iter().len();
+        command.arg("EVALSHA").arg(WRITE.get_hash()).arg(keys).arg(keys::LATEST);
+        command.arg(keys::EPOCH).arg(keys::READING).arg(keys::OBSERVATIONS).arg(write.parts).arg(write.snapshot);
         command.arg(write.epoch);
-        let mut document = command.writer_for_next_arg();
-        // What is written to memory is taken.
-        write.document.iter().for_each(|piece| drop(document.write_all(piece)));
-        drop(document);
-        command.arg(over).arg(write.reading.position.to_string());
+        add(command, write.document);
+        command.arg(over).arg(write.parts.len()).arg(write.reading.position.to_string());
         for (producer, serial) in write.reading.producers() {
             command.arg(producer).arg(serial);
         }
@@ -81,8 +82,32 @@ impl Remote {
             "created" => Ok(Written::Created),
             "occupied" => Ok(Written::Occupied),
             "fenced" => Ok(Written::Fenced),
+            "torn" => Ok(Written::Torn),
             _ => Err(Fault::Other),
         }
+    }
+
+    pub(super) async fn put_down(&mut self, key: &str, part: &[&[u8]]) -> Result<(), Fault> {
+        let Self { link, command } = self;
+        command.clear();
+        command.arg("SET").arg(key);
+        add(command, part);
+        command.arg("PX").arg(Self::UNNAMED.as_millis() as u64);
+        link.command(command, length(part)).await
+    }
+
+    pub(super) async fn ids(&mut self, keys: &[String]) -> Result<Vec<String>, Fault> {
+        let mut ids = Vec::new();
+        for batch in keys.chunks(Self::BATCH) {
+            let mut invocation = IDS.prepare_invoke();
+            batch.iter().for_each(|key| {
+                invocation.key(key);
+            });
+            let some: Vec<String> =
+                self.link.call(0, async |connection| invocation.invoke_async(connection).await).await?;
+            ids.extend(some);
+        }
+        Ok(ids)
     }
 
     pub(super) async fn set_aside(&mut self, key: &str, to: &str) -> Result<bool, Fault> {
@@ -140,4 +165,11 @@ impl Remote {
             Held::Nothing | Held::Other => Ok(0),
         }
     }
+}
+
+/// Adds an argument that is in pieces.
+fn add(command: &mut redis::Cmd, pieces: &[&[u8]]) {
+    let mut argument = command.writer_for_next_arg();
+    // What is written to memory is taken.
+    pieces.iter().for_each(|piece| drop(argument.write_all(piece)));
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::backend::{Held, Over, Write, Written};
 use super::keys;
+use crate::engine::Split;
 use crate::link::Fault;
 
 /// Keys and what they hold.
@@ -14,6 +15,9 @@ pub(super) struct Shelf {
     /// What every call fails with, to try that out.
     #[cfg(test)]
     pub(super) fault: Option<Fault>,
+    /// Parts that there is memory for, likewise.
+    #[cfg(test)]
+    pub(super) parts_left: Option<usize>,
 }
 
 impl Shelf {
@@ -60,11 +64,33 @@ impl Shelf {
         if !free {
             return Ok(Written::Occupied);
         }
+        if !write.parts.iter().all(|part| self.held.contains_key(part)) {
+            return Ok(Written::Torn);
+        }
         self.counter = write.epoch;
         for key in std::iter::once(keys::LATEST).chain(write.snapshot) {
             self.held.insert(key.to_owned(), Held::Text(write.document.concat()));
         }
         Ok(written)
+    }
+
+    pub(super) fn put_down(&mut self, key: &str, part: &[&[u8]]) -> Result<(), Fault> {
+        self.available()?;
+        #[cfg(test)]
+        if let Some(left) = &mut self.parts_left {
+            *left = left.checked_sub(1).ok_or(Fault::OutOfMemory)?;
+        }
+        self.held.insert(key.to_owned(), Held::Text(part.concat()));
+        Ok(())
+    }
+
+    pub(super) fn ids(&self, keys: &[String]) -> Result<Vec<String>, Fault> {
+        self.available()?;
+        let split = |key: &String| match self.held.get(key)? {
+            Held::Text(document) => Some(Split::read(document).ok()??.1.id),
+            Held::Nothing | Held::Other => None,
+        };
+        Ok(keys.iter().filter_map(split).collect())
     }
 
     pub(super) fn set_aside(&mut self, key: &str, to: &str) -> Result<bool, Fault> {

@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use super::{SnapshotConfig, Store, keys};
 use crate::domain::Timestamp;
+use crate::link::Fault;
 
 impl Store {
-    /// Removes the snapshots that are too many or too old.
+    /// Removes the snapshots that are too many or too old, and the parts that nothing names any more.
     pub(super) async fn prune(&mut self) {
         let now = (self.clock)();
         let pruned = async {
             let surplus = surplus(self.backend.snapshots().await?, now, &self.snapshots);
             self.backend.remove(&surplus).await?;
-            Ok::<_, crate::link::Fault>(surplus.len())
+            Ok::<_, Fault>((surplus.len(), self.sweep().await?))
         };
         match pruned.await {
-            Ok(0) => {}
-            Ok(removed) => tracing::debug!(removed, "snapshots pruned"),
+            Ok((0, 0)) => {}
+            Ok((removed, parts)) => tracing::debug!(removed, parts, "snapshots pruned"),
             Err(fault) => tracing::warn!(fault = fault.as_str(), "snapshots could not be pruned"),
         }
     }

@@ -3,6 +3,7 @@
 mod backends;
 mod handing;
 mod loading;
+mod split;
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use super::*;
 use crate::analyze::vitals::{ClientFacts, Pulse, StoreFacts};
 use crate::domain::{AgentId, Kind, Observation, SessionKey, Source as Origin, Text};
-use crate::engine::{self, Document, Engine, Reading};
+use crate::engine::{self, Document, Engine, Reading, Split};
 use crate::link::Config;
 use crate::setting::SecretUrl;
 
@@ -68,6 +69,18 @@ fn store_on(backend: Backend) -> Store {
     store.facts = Facts::new(true, metrics);
     store.backend = backend;
     store
+}
+
+/// Runs a check on either place.
+async fn both(check: impl AsyncFn(Backend)) {
+    check(Backend::Memory(Shelf::default())).await;
+    let server = Server::start();
+    check(server.backend().await).await;
+}
+
+fn sorted(mut document: Document) -> Document {
+    document.agents.sort_by(|(a, _), (b, _)| a.cmp(b));
+    document
 }
 
 pub(super) fn at(ms: i64) -> Timestamp {

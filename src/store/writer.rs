@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::backend::{Backend, Over, Write, Written, length};
+use super::backend::{Backend, Over, Write, Written};
 use super::handoff::{Ask, Inlet};
 use super::scroll::Scroll;
 use super::{Store, keys};
 use crate::breaker::{Outcome, Permit};
-use crate::domain::Timestamp;
 use crate::engine::Document;
 use crate::link::Fault;
 
@@ -62,10 +61,8 @@ impl Store {
                 continue;
             };
             scroll = composed;
-            let pieces = scroll.pieces();
-            let cost = began.elapsed() + Self::SENDING * u32::try_from(length(&pieces)).unwrap_or(u32::MAX);
-            self.reading.clone_from(&scroll.reading);
-            let written = self.put(&pieces, scroll.at, scroll.beat, Some(permit)).await;
+            let cost = began.elapsed() + Self::SENDING * u32::try_from(scroll.bytes()).unwrap_or(u32::MAX);
+            let written = self.put(&mut scroll, Some(permit)).await;
             ask = if written.is_ok() { Ask::Change } else { Ask::Now };
             let least = match written {
                 // No next beat changes that.
@@ -86,15 +83,14 @@ impl Store {
         if !self.facts.now().configured {
             return Ok(());
         }
-        let (at, beat) = (document.meta.at, document.meta.beat);
-        self.reading.clone_from(&document.meta.reading);
-        let composing = tokio::task::spawn_blocking(move || document.to_json());
-        let composed = composing.await.map_err(|_| Fault::Other)?;
+        let beat = document.meta.beat;
+        let composing = tokio::task::spawn_blocking(move || Scroll::of(document));
+        let mut scroll = composing.await.map_err(|_| Fault::Other)?;
         self.last_snapshot = None;
         let mut last = Fault::Timeout;
         let trying = async {
             loop {
-                match self.put(&[&composed], at, beat, None).await {
+                match self.put(&mut scroll, None).await {
                     Ok(()) => return Ok(()),
                     Err(fault @ (Fault::Fenced | Fault::TooLarge)) => return Err(fault),
                     Err(fault) => last = fault,
@@ -110,20 +106,16 @@ impl Store {
         outcome
     }
 
-    /// Writes a document once, with a snapshot where one is due, and takes in how that went.
-    pub(super) async fn put(
-        &mut self,
-        document: &[&[u8]],
-        at: Timestamp,
-        beat: u64,
-        permit: Option<Permit>,
-    ) -> Result<(), Fault> {
+    /// Writes a state once, with a snapshot where one is due, and takes in how that went.
+    pub(super) async fn put(&mut self, scroll: &mut Scroll, permit: Option<Permit>) -> Result<(), Fault> {
         let began = Instant::now();
+        let (at, beat) = (scroll.meta.at, scroll.meta.beat);
         let due = self.last_snapshot.is_none_or(|last| last.elapsed() >= self.snapshots.interval);
         let snapshot = due.then(|| keys::snapshot(at));
-        let written = self.write(document, snapshot.as_deref()).await;
+        self.reading.clone_from(&scroll.meta.reading);
+        let written = self.write(scroll, snapshot.as_deref()).await;
         let slow = match &self.backend {
-            Backend::Redis(link) => began.elapsed() > link.patience(length(document)).mul_f64(Self::SLOW),
+            Backend::Redis(link) => began.elapsed() > link.patience(scroll.bytes()).mul_f64(Self::SLOW),
             Backend::Memory(_) => false,
         };
         let outcome = match written {
@@ -149,9 +141,15 @@ impl Store {
         written.map(|_| ())
     }
 
-    /// Whether there was nothing where it was written.
-    async fn write(&mut self, document: &[&[u8]], snapshot: Option<&str>) -> Result<bool, Fault> {
-        let mut write = Write { epoch: self.epoch, document, over: self.over, snapshot, reading: &self.reading };
+    /// Puts a document, or the head of one in parts, in the place of what is there; what is not this process' is kept
+    /// aside.
+    pub(super) async fn replace(
+        &mut self,
+        document: &[&[u8]],
+        parts: &[String],
+        snapshot: Option<&str>,
+    ) -> Result<Written, Fault> {
+        let mut write = Write { epoch: self.epoch, document, parts, over: self.over, snapshot, reading: &self.reading };
         let mut written = self.backend.write(write).await?;
         if written == Written::Occupied {
             if let Some(kept) = self.backend.keep_latest((self.clock)()).await? {
@@ -160,12 +158,7 @@ impl Store {
             }
             written = self.backend.write(write).await?;
         }
-        match written {
-            Written::Replaced => Ok(false),
-            Written::Created => Ok(true),
-            Written::Occupied => Err(Fault::Other),
-            Written::Fenced => Err(Fault::Fenced),
-        }
+        if written == Written::Fenced { Err(Fault::Fenced) } else { Ok(written) }
     }
 
     async fn succeeded(&mut self, beat: u64, created: bool) {

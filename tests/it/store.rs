@@ -4,6 +4,7 @@ mod boot;
 mod connections;
 mod faults;
 mod restore;
+mod split;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -18,7 +18,8 @@ async fn suite(mut backend: Backend) {
     let reading = Reading::default();
     let pieces = [&old, &own, &newer].map(|document| [document.as_slice()]);
     let [old_text, own_text, newer_text] = pieces.each_ref();
-    let write = |epoch, document, over, snapshot| Write { epoch, document, over, snapshot, reading: &reading };
+    let write =
+        |epoch, document, over, snapshot| Write { epoch, document, parts: &[], over, snapshot, reading: &reading };
     assert_eq!(backend.write(write(5, old_text, Over::Own, None)).await, Ok(Written::Created));
     assert_eq!(backend.write(write(5, own_text, Over::Own, None)).await, Ok(Written::Occupied));
     assert_eq!(backend.write(write(5, own_text, Over::OwnOr(2), None)).await, Ok(Written::Occupied));
@@ -35,6 +36,35 @@ async fn suite(mut backend: Backend) {
     // The counter is raised to a writer's.
     assert_eq!(backend.write(write(1_763_942_048, newer_text, Over::All, None)).await, Ok(Written::Replaced));
     assert_eq!(backend.next_epoch(0).await, Ok(1_763_942_049));
+
+    // A document in parts needs all of them, and changes nothing without.
+    let parts = ["meta:part:9-1:0", "meta:part:9-1:1"].map(str::to_owned);
+    let (meta, split) = (&document(9, 1).meta, Split { id: "9-1".to_owned(), count: 2, bytes: 6 });
+    let head = split.head(meta);
+    let in_parts = Write {
+        epoch: 1_763_942_049,
+        document: &[&head],
+        parts: &parts,
+        over: Over::All,
+        snapshot: None,
+        reading: &reading,
+    };
+    assert_eq!(backend.put_down(&parts[1], &[b"a", b"bc"]).await, Ok(()));
+    assert_eq!(backend.write(in_parts).await, Ok(Written::Torn));
+    assert_eq!(backend.look(LATEST).await, Ok(Held::Text(newer.clone())));
+    assert_eq!(backend.put_down(&parts[0], &[b"", b"def"]).await, Ok(()));
+    assert_eq!(
+        backend.write(Write { snapshot: Some("meta:snapshot:in-parts"), ..in_parts }).await,
+        Ok(Written::Replaced)
+    );
+    assert_eq!(backend.look(LATEST).await, Ok(Held::Text(head.clone())));
+    assert_eq!(backend.look("meta:snapshot:in-parts").await, Ok(Held::Text(head)));
+    assert_eq!(backend.look(&parts[1]).await, Ok(Held::Text(b"abc".to_vec())));
+    let heads = ["meta:none", LATEST, &snapshot, EPOCH].map(str::to_owned);
+    assert_eq!(backend.ids(&heads).await, Ok(vec!["9-1".to_owned()]));
+    assert_eq!(backend.write(write(1_763_942_049, newer_text, Over::All, None)).await, Ok(Written::Replaced));
+    assert_eq!(backend.ids(&heads).await, Ok(vec![]));
+    assert_eq!(backend.remove(&["meta:snapshot:in-parts".to_owned()]).await, Ok(()));
 
     // What is kept aside is never overwritten.
     assert_eq!(backend.copy(LATEST, &snapshot).await, Ok(false));
@@ -79,6 +109,7 @@ async fn many_names_are_found_once_each() {
         let write = Write {
             epoch: 1,
             document: &[&text],
+            parts: &[],
             over: Over::All,
             snapshot: Some(&name),
             reading: &Reading::default(),
@@ -103,7 +134,14 @@ async fn a_counter_of_another_type_stops_nothing() {
     assert_eq!(backend.next_epoch(6).await, Ok(7));
     let _: () = redis::cmd("SET").arg(EPOCH).arg("many").query_async(&mut connection).await.unwrap();
     let text = document(7, 1).to_json();
-    let write = Write { epoch: 7, document: &[&text], over: Over::Own, snapshot: None, reading: &Reading::default() };
+    let write = Write {
+        epoch: 7,
+        document: &[&text],
+        parts: &[],
+        over: Over::Own,
+        snapshot: None,
+        reading: &Reading::default(),
+    };
     assert_eq!(backend.write(write).await, Ok(Written::Created));
     assert_eq!(backend.counter().await, Ok(7));
 }

@@ -1,5 +1,6 @@
 use super::super::backend::{Held, Over, Write};
 use super::super::keys::LATEST;
+use super::super::scroll::Scroll;
 use super::*;
 
 /// Puts values under keys, in either place.
@@ -7,8 +8,14 @@ async fn holding(backend: &mut Backend, values: &[(&str, Vec<u8>)]) {
     for (key, value) in values {
         // By way of `meta:latest`, since that is where a write goes.
         let reading = Reading::default();
-        let write =
-            Write { epoch: 1, document: &[value.as_slice()], over: Over::All, snapshot: None, reading: &reading };
+        let write = Write {
+            epoch: 1,
+            document: &[value.as_slice()],
+            parts: &[],
+            over: Over::All,
+            snapshot: None,
+            reading: &reading,
+        };
         backend.write(write).await.unwrap();
         if *key != LATEST {
             assert!(backend.set_aside(LATEST, key).await.unwrap());
@@ -21,12 +28,6 @@ async fn loaded(backend: Backend, values: &[(&str, Vec<u8>)]) -> (Loaded, Store)
     holding(&mut store.backend, values).await;
     let loaded = store.load(at(60_000)).await.unwrap();
     (loaded, store)
-}
-
-async fn both(check: impl AsyncFn(Backend)) {
-    check(Backend::Memory(Shelf::default())).await;
-    let server = Server::start();
-    check(server.backend().await).await;
 }
 
 const OLD: &str = "meta:snapshot:2025-11-23T23:50:00.000Z";
@@ -102,9 +103,8 @@ async fn the_state_of_the_epoch_before_is_replaced() {
     let mut store = store_on(Backend::Memory(Shelf::default()));
     for epoch in [3, 4, 7] {
         store.lead(epoch);
-        let text = document(epoch, 2).to_json();
-        store.put(&[&text], at(100), 2, None).await.unwrap();
-        assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(text)));
+        store.put(&mut Scroll::of(document(epoch, 2)), None).await.unwrap();
+        assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(document(epoch, 2).to_json())));
     }
     assert_eq!(store.backend.names(keys::QUARANTINE).await, Ok(vec![]));
 }
@@ -116,17 +116,17 @@ async fn the_state_of_an_earlier_life_is_kept_when_it_is_found_late() {
         store.epoch = 1_763_942_048;
         let earlier = document(4, 7);
         holding(&mut store.backend, &[("garbage", b"garbage".to_vec()), (LATEST, earlier.to_json())]).await;
-        let mine = document(1_763_942_048, 2).to_json();
-        store.put(&[&mine], at(200), 2, None).await.unwrap();
-        assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(mine.clone())));
+        let mut mine = Scroll::of(document(1_763_942_048, 2));
+        store.put(&mut mine, None).await.unwrap();
+        assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(mine.pieces().concat())));
         let kept = keys::quarantine(LATEST, at(60_000));
         assert!(store.backend.look(&kept).await == Ok(Held::Text(earlier.to_json())));
 
         // What is put there by others later is kept as well, and never in the place of something kept before.
         assert!(store.backend.replace(LATEST, "garbage").await.unwrap());
-        assert_eq!(store.put(&[&mine], at(300), 3, None).await, Err(Fault::Other));
+        assert_eq!(store.put(&mut mine, None).await, Err(Fault::Other));
         store.clock = || at(60_001);
-        store.put(&[&mine], at(300), 3, None).await.unwrap();
+        store.put(&mut mine, None).await.unwrap();
         let kept_next = keys::quarantine(LATEST, at(60_001));
         assert!(store.backend.look(&kept_next).await == Ok(Held::Text(b"garbage".to_vec())));
         assert!(store.backend.look(&kept).await == Ok(Held::Text(earlier.to_json())));
@@ -138,10 +138,10 @@ async fn the_state_of_an_earlier_life_is_kept_when_it_is_found_late() {
 async fn a_write_is_counted_told_and_fenced() {
     let mut store = store_on(Backend::Memory(Shelf::default()));
     store.lead(1);
-    let text = document(1, 2).to_json();
+    let mut state = Scroll::of(document(1, 2));
     store.facts.changed(2);
     assert_eq!(store.facts.now().lag_beats, 2);
-    store.put(&[&text], at(100), 2, None).await.unwrap();
+    store.put(&mut state, None).await.unwrap();
     let facts = store.facts.now();
     assert_eq!((facts.lag_beats, facts.mode), (0, crate::domain::StoreMode::Redis));
     let written = |store: &Store, label: &str| store.metrics.store_writes_total.with_label_values(&[label]).get();
@@ -149,7 +149,7 @@ async fn a_write_is_counted_told_and_fenced() {
 
     let epoch = store.backend.next_epoch(0).await.unwrap();
     assert_eq!(epoch, 2);
-    assert_eq!(store.put(&[&text], at(200), 3, None).await, Err(Fault::Fenced));
+    assert_eq!(store.put(&mut state, None).await, Err(Fault::Fenced));
     assert_eq!((written(&store, "fenced"), store.facts.now().mode), (1, crate::domain::StoreMode::Memory));
 }
 
@@ -157,15 +157,15 @@ async fn a_write_is_counted_told_and_fenced() {
 async fn what_was_emptied_is_written_back_with_a_snapshot() {
     let mut store = store_on(Backend::Memory(Shelf::default()));
     store.epoch = 1;
-    let text = document(1, 2).to_json();
-    store.put(&[&text], at(100), 1, None).await.unwrap();
+    let mut state = Scroll::of(document(1, 2));
+    store.put(&mut state, None).await.unwrap();
     if let Backend::Memory(shelf) = &mut store.backend {
         shelf.clear();
     }
-    for beat in 2..4 {
-        store.put(&[&text], at(100 * beat), beat as u64, None).await.unwrap();
+    for _ in 2..4 {
+        store.put(&mut state, None).await.unwrap();
     }
-    assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(text)));
+    assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(state.pieces().concat())));
     assert_eq!(store.backend.snapshots().await.unwrap().len(), 1);
     assert_eq!(store.backend.counter().await, Ok(1));
 }

@@ -23,6 +23,16 @@ reload_daemon() { kill -HUP "$PID"; }
 trap 'kill -9 "$PID" $(jobs -p) $(cat "${WORK:-.}/pid" 2>/dev/null) 2>/dev/null || true' EXIT
 "#;
 
+/// Has a state that is in parts, and a snapshot of it.
+const LARGE: &str = r#"
+seq 200 | sed 's/.*/{"agent": "drill-&", "kind": "thought", "text": "&"}/' |
+    curl -fsS -o /dev/null -H "Authorization: Bearer $(consciousness-system token --sub drill --scope metacog.observe)" \
+        -H "Content-Type: application/x-ndjson" "$DAEMON/v1/observations" --data-binary @-
+until redis-cli GETRANGE meta:latest 0 150 | grep -q '"parts":{"id":"'; do sleep 0.05; done
+stop_daemon
+start_daemon
+"#;
+
 /// Longest time for a section.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -31,6 +41,7 @@ pub struct Drill {
     /// Lines of shell before the first block under a heading.
     before: Vec<(&'static str, String)>,
     variables: Vec<(String, String)>,
+    large: bool,
     /// The drill's working directory, with what stands before `$PATH`.
     pub folder: TempDir,
 }
@@ -51,7 +62,7 @@ impl Drill {
     /// A drill of this section, whose daemon and `redis-cli` use this Redis.
     pub fn new(section: &'static str, redis: &Redis) -> Self {
         let folder = tempfile::tempdir().expect("a directory");
-        let drill = Self { section, before: Vec::new(), variables: Vec::new(), folder };
+        let drill = Self { section, before: Vec::new(), variables: Vec::new(), large: false, folder };
         drill.tool("redis-cli", &format!("exec /usr/bin/redis-cli -e -p {} \"$@\"", redis.port));
         let backup = crate::support::project("deploy/redis/backup");
         drill.tool("consciousness-redis-backup", &format!("exec '{}' \"$@\"", backup.display()));
@@ -73,6 +84,12 @@ impl Drill {
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Has a state that is in parts.
+    pub fn large(mut self) -> Self {
+        self.large = true;
+        self.set("CONSCIOUSNESS__REDIS__VALUE_BYTES", "65536")
     }
 
     /// Runs these lines before the first block under this `### ` heading: what provokes the case that it is about.
@@ -114,6 +131,9 @@ impl Drill {
         script.push_str(
             "start_daemon\nuntil redis-cli --scan --pattern 'meta:snapshot:*' | grep -q .; do sleep 0.05; done\n",
         );
+        if self.large {
+            script.push_str(LARGE);
+        }
         let mut waiting = self.before.clone();
         for Block { heading, text, .. } in blocks(self.section) {
             waiting.retain(|(at, lines)| {
