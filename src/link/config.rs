@@ -41,7 +41,7 @@ impl Default for Config {
             boot_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_millis(500),
             response_timeout: Duration::from_millis(500),
-            value_bytes: 64 << 20,
+            value_bytes: 8 << 20,
         }
     }
 }

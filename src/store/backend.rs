@@ -28,6 +28,15 @@ pub(super) enum Held {
     Other,
 }
 
+/// What a key holds, from afar.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Head {
+    /// Its length in bytes; 0 where it is no string, or gone.
+    pub(super) bytes: u64,
+    /// The id and the length of its parts, where it is the head of a split document.
+    pub(super) parts: Option<(String, u64)>,
+}
+
 /// The meta-state on its way to `meta:latest`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Write<'a> {
@@ -114,9 +123,9 @@ impl Backend {
         either!(self, backend => backend.put_down(key, part))
     }
 
-    /// The ids of the split documents among those that these keys hold.
-    pub(super) async fn ids(&mut self, keys: &[String]) -> Result<Vec<String>, Fault> {
-        either!(self, backend => backend.ids(keys))
+    /// How large what these keys hold is, key by key.
+    pub(super) async fn heads(&mut self, keys: &[String]) -> Result<Vec<Head>, Fault> {
+        either!(self, backend => backend.heads(keys))
     }
 
     /// Moves a key to a free name. `false`: there was nothing to move, or the name is taken.

@@ -13,6 +13,8 @@ pub struct SnapshotConfig {
     pub interval: Duration,
     /// Snapshots kept at most.
     pub keep_count: usize,
+    /// Bytes of snapshots kept at most, their parts included; one is kept, however large.
+    pub keep_bytes: u64,
     /// Age at which a snapshot is dropped.
     #[serde(with = "duration")]
     pub keep_for: Duration,
@@ -20,7 +22,12 @@ pub struct SnapshotConfig {
 
 impl Default for SnapshotConfig {
     fn default() -> Self {
-        Self { interval: Duration::from_mins(1), keep_count: 1_440, keep_for: Duration::from_hours(7 * 24) }
+        Self {
+            interval: Duration::from_mins(1),
+            keep_count: 1_440,
+            keep_bytes: 512 << 20,
+            keep_for: Duration::from_hours(7 * 24),
+        }
     }
 }
 
@@ -30,6 +37,7 @@ impl SnapshotConfig {
         let day = Duration::from_hours(24);
         problems.duration("snapshot.interval", self.interval, Duration::from_secs(1)..=day);
         problems.number("snapshot.keep_count", self.keep_count, 1..=100_000);
+        problems.number("snapshot.keep_bytes", self.keep_bytes, 1 << 20..=1 << 40);
         problems.duration("snapshot.keep_for", self.keep_for, Duration::from_mins(1)..=day * 366);
     }
 }

@@ -97,7 +97,8 @@ impl Store {
         for prefix in [keys::SNAPSHOTS, keys::QUARANTINE] {
             heads.extend(self.backend.names(prefix).await?);
         }
-        let named: HashSet<String> = self.backend.ids(&heads).await?.into_iter().collect();
+        let heads = self.backend.heads(&heads).await?;
+        let named: HashSet<String> = heads.into_iter().filter_map(|head| Some(head.parts?.0)).collect();
         parts.retain(|key| {
             let id = keys::id_of_part(key).filter(|id| !named.contains(*id));
             id.and_then(Split::epoch).is_some_and(|epoch| epoch <= self.epoch)

@@ -7,12 +7,12 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, FromRedisValue, RedisWrite, Script, ServerErrorKind, Value};
 
-use super::backend::{Held, Over, Write, Written, length};
+use super::backend::{Head, Held, Over, Write, Written, length};
 use super::keys;
 use crate::link::{Fault, Link};
 
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
-static IDS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("ids.lua")));
+static HEADS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("heads.lua")));
 static NEXT_EPOCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("epoch.lua")));
 
 /// The keys in Redis.
@@ -96,18 +96,22 @@ impl Remote {
         link.command(command, length(part)).await
     }
 
-    pub(super) async fn ids(&mut self, keys: &[String]) -> Result<Vec<String>, Fault> {
-        let mut ids = Vec::new();
+    pub(super) async fn heads(&mut self, keys: &[String]) -> Result<Vec<Head>, Fault> {
+        let mut heads = Vec::with_capacity(keys.len());
         for batch in keys.chunks(Self::BATCH) {
-            let mut invocation = IDS.prepare_invoke();
+            let mut invocation = HEADS.prepare_invoke();
             batch.iter().for_each(|key| {
                 invocation.key(key);
             });
-            let some: Vec<String> =
+            let some: Vec<(u64, String, u64)> =
                 self.link.call(0, async |connection| invocation.invoke_async(connection).await).await?;
-            ids.extend(some);
+            let head = |(bytes, id, of_parts): (u64, String, u64)| Head {
+                bytes,
+                parts: (!id.is_empty()).then_some((id, of_parts)),
+            };
+            heads.extend(some.into_iter().map(head));
         }
-        Ok(ids)
+        Ok(heads)
     }
 
     pub(super) async fn set_aside(&mut self, key: &str, to: &str) -> Result<bool, Fault> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::backend::{Held, Over, Write, Written};
+use super::backend::{Head, Held, Over, Write, Written};
 use super::keys;
 use crate::engine::Split;
 use crate::link::Fault;
@@ -84,13 +84,16 @@ impl Shelf {
         Ok(())
     }
 
-    pub(super) fn ids(&self, keys: &[String]) -> Result<Vec<String>, Fault> {
+    pub(super) fn heads(&self, keys: &[String]) -> Result<Vec<Head>, Fault> {
         self.available()?;
-        let split = |key: &String| match self.held.get(key)? {
-            Held::Text(document) => Some(Split::read(document).ok()??.1.id),
-            Held::Nothing | Held::Other => None,
+        let head = |key: &String| match self.held.get(key) {
+            Some(Held::Text(document)) => {
+                let split = Split::read(document).ok().flatten();
+                Head { bytes: document.len() as u64, parts: split.map(|(_, split)| (split.id, split.bytes)) }
+            }
+            Some(Held::Nothing | Held::Other) | None => Head::default(),
         };
-        Ok(keys.iter().filter_map(split).collect())
+        Ok(keys.iter().map(head).collect())
     }
 
     pub(super) fn set_aside(&mut self, key: &str, to: &str) -> Result<bool, Fault> {

@@ -1,4 +1,4 @@
-use super::super::backend::{Held, Over, Write, Written};
+use super::super::backend::{Head, Held, Over, Write, Written};
 use super::super::keys::{EPOCH, LATEST};
 use super::*;
 
@@ -41,6 +41,7 @@ async fn suite(mut backend: Backend) {
     let parts = ["meta:part:9-1:0", "meta:part:9-1:1"].map(str::to_owned);
     let (meta, split) = (&document(9, 1).meta, Split { id: "9-1".to_owned(), count: 2, bytes: 6 });
     let head = split.head(meta);
+    let split_bytes = head.len() as u64;
     let in_parts = Write {
         epoch: 1_763_942_049,
         document: &[&head],
@@ -61,9 +62,13 @@ async fn suite(mut backend: Backend) {
     assert_eq!(backend.look("meta:snapshot:in-parts").await, Ok(Held::Text(head)));
     assert_eq!(backend.look(&parts[1]).await, Ok(Held::Text(b"abc".to_vec())));
     let heads = ["meta:none", LATEST, &snapshot, EPOCH].map(str::to_owned);
-    assert_eq!(backend.ids(&heads).await, Ok(vec!["9-1".to_owned()]));
+    let (whole, split) = (newer.len() as u64, backend.heads(&heads).await.unwrap());
+    let bytes: Vec<_> = split.iter().map(|head| head.bytes).collect();
+    assert_eq!(bytes[..3], [0, split_bytes, own.len() as u64]);
+    let parts: Vec<_> = split.into_iter().map(|head| head.parts).collect();
+    assert_eq!(parts, [None, Some(("9-1".to_owned(), 6)), None, None]);
     assert_eq!(backend.write(write(1_763_942_049, newer_text, Over::All, None)).await, Ok(Written::Replaced));
-    assert_eq!(backend.ids(&heads).await, Ok(vec![]));
+    assert_eq!(backend.heads(&heads[1..2]).await, Ok(vec![Head { bytes: whole, parts: None }]));
     assert_eq!(backend.remove(&["meta:snapshot:in-parts".to_owned()]).await, Ok(()));
 
     // What is kept aside is never overwritten.
