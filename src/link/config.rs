@@ -58,6 +58,6 @@ impl Config {
         problems.duration("redis.boot_timeout", self.boot_timeout, Duration::ZERO..=Duration::from_mins(10));
         problems.duration("redis.connect_timeout", self.connect_timeout, timeouts.clone());
         problems.duration("redis.response_timeout", self.response_timeout, timeouts);
-        problems.number("redis.value_bytes", self.value_bytes, 1 << 16..=512 << 20);
+        problems.number("redis.value_bytes", self.value_bytes, 1 << 12..=512 << 20);
     }
 }

@@ -27,15 +27,35 @@ pub async fn counts(world: &World, books: &Books) {
             let body = world.look(pod).await;
             problems.extend(miscounted(&books, &body["state"]["agents"], &format!("pod-{pod}"), excused));
         }
-        let latest: Option<String> = world.servers.ask(&["GET", "meta:latest"]).await;
-        let latest: Value = serde_json::from_str(&latest.unwrap_or_default()).unwrap_or_default();
-        problems.extend(miscounted(&books, &latest["agents"], "meta:latest", excused));
+        problems.extend(miscounted(&books, &stored(world).await, "meta:latest", excused));
         if problems.is_empty() || began.elapsed() > COUNTED {
             break;
         }
         sleep(Duration::from_millis(100)).await;
     }
     problems.into_iter().for_each(|problem| world.history.wrong(problem));
+}
+
+/// The agents in `meta:latest` and its parts.
+async fn stored(world: &World) -> Value {
+    let value = async |key: &str| -> Value {
+        let text: Option<String> = world.servers.ask(&["GET", key]).await;
+        serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default()
+    };
+    let mut latest = value("meta:latest").await;
+    let split = latest["parts"].take();
+    let mut agents = latest["agents"].take();
+    for part in 0..split["count"].as_u64().unwrap_or(0) {
+        let id = split["id"].as_str().unwrap_or_default();
+        let mut part = value(&format!("meta:part:{id}:{part}")).await;
+        let Value::Object(some) = part["agents"].take() else { continue };
+        if agents.is_null() {
+            agents = Value::Object(some);
+        } else if let Value::Object(agents) = &mut agents {
+            agents.extend(some);
+        }
+    }
+    agents
 }
 
 fn miscounted(books: &BTreeMap<String, Sent>, agents: &Value, place: &str, excused: bool) -> Vec<String> {

@@ -72,6 +72,8 @@ impl World {
             ("shutdown__grace", "15s"),
             ("shutdown__drain", "1s"),
             ("snapshot__interval", "2s"),
+            // Each agent in a part of its own.
+            ("redis__value_bytes", "4096"),
             ("log__filter", "info,consciousness_system::app=debug"),
         ];
         let daemon = Daemon::start(&settings).await;

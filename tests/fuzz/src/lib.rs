@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use consciousness_system::auth::{self, Algorithm, Authenticator, Key, Keys};
 use consciousness_system::config::Config;
-use consciousness_system::engine::{self, Document, Engine};
+use consciousness_system::engine::{self, Document, Engine, Split};
 use consciousness_system::ingest::{self, Batch, Limits, native, otlp};
 use jsonwebtoken::EncodingKey;
 use serde_json::value::RawValue;
@@ -110,6 +110,11 @@ pub fn token(data: &[u8]) {
 
 /// A stored state, as Redis may hand it back.
 pub fn state(data: &[u8]) {
+    if let Ok(Some((meta, split))) = Split::read(data) {
+        let head = Split::read(&split.head(&meta)).expect("a head can be read");
+        assert_eq!(head, Some((meta, split.clone())), "and is the same");
+        assert!(split.agents(0, data).is_none(), "a head is no part");
+    }
     let Ok(document) = Document::parse(data) else { return };
     let config = engine::Config { agents: 64, ..engine::Config::default() };
     let mut world = World::of(Engine::restore(config, document, 7));
