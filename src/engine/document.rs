@@ -54,7 +54,7 @@ pub enum DocumentError {
     #[error("its agents are not in it, but in {count} parts beside it")]
     InParts {
         /// How many parts.
-        count: u32,
+        count: usize,
     },
 }
 
@@ -82,7 +82,7 @@ impl Document {
         match serde_json::from_slice(bytes) {
             Ok(Stored { meta, agents: Agents(agents) }) => Ok(Self { meta, agents }),
             Err(error) => match Split::read(bytes) {
-                Ok(Some((_, split))) => Err(DocumentError::InParts { count: split.count }),
+                Ok(Some((_, split))) => Err(DocumentError::InParts { count: split.parts.len() }),
                 _ => Err(malformed(error)),
             },
         }

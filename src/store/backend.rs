@@ -2,7 +2,7 @@
 
 use super::remote::Remote;
 use super::shelf::Shelf;
-use crate::engine::Reading;
+use crate::engine::{Reading, Split};
 use crate::link::Fault;
 
 /// Largest value that Redis takes (`proto-max-bulk-len`), in bytes.
@@ -33,8 +33,8 @@ pub(super) enum Held {
 pub(super) struct Head {
     /// Its length in bytes; 0 where it is no string, or gone.
     pub(super) bytes: u64,
-    /// The id and the length of its parts, where it is the head of a split document.
-    pub(super) parts: Option<(String, u64)>,
+    /// Its parts, where it is the head of a split document.
+    pub(super) parts: Split,
 }
 
 /// The meta-state on its way to `meta:latest`.

@@ -22,14 +22,14 @@ pub(super) fn snapshot(at: Timestamp) -> String {
     format!("{SNAPSHOTS}{at}")
 }
 
-/// A part of the state of this id.
-pub(super) fn part(id: &str, part: u32) -> String {
-    format!("{PARTS}{id}:{part}")
+/// The part of this id.
+pub(super) fn part(id: &str) -> String {
+    format!("{PARTS}{id}")
 }
 
 /// The id that a part's name tells; `None` where it is no part's name.
 pub(super) fn id_of_part(key: &str) -> Option<&str> {
-    Some(key.strip_prefix(PARTS)?.split_once(':')?.0)
+    key.strip_prefix(PARTS)
 }
 
 /// Where a key is kept aside.

@@ -137,7 +137,7 @@ impl Backend {
             let unfit = match self.agents(&split).await? {
                 Ok(agents) => {
                     let document = Box::new(Document { meta, agents });
-                    return Ok(Found::State(document, bytes + split.bytes));
+                    return Ok(Found::State(document, bytes + split.bytes()));
                 }
                 Err(unfit) => unfit,
             };
@@ -154,15 +154,14 @@ impl Backend {
     async fn agents(&mut self, split: &Split) -> Result<Result<Agents, Unfit>, Fault> {
         let mut reading = JoinSet::new();
         let mut agents = Agents::new();
-        let mut parts = 0..split.count;
+        let mut ids = split.parts.keys();
         loop {
             if reading.len() < Self::AT_A_TIME
-                && let Some(part) = parts.next()
+                && let Some(id) = ids.next()
             {
-                let key = keys::part(&split.id, part);
+                let (id, key) = (id.clone(), keys::part(id));
                 let Held::Text(text) = self.look(&key).await? else { return Ok(Err(Unfit::Part(key))) };
-                let split = split.clone();
-                reading.spawn_blocking(move || split.agents(part, &text).ok_or(Unfit::Part(key)));
+                reading.spawn_blocking(move || Split::agents(&id, &text).ok_or(Unfit::Part(key)));
                 continue;
             }
             let Some(read) = reading.join_next().await else { return Ok(Ok(agents)) };

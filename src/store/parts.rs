@@ -2,13 +2,14 @@
 //!
 //! Redis serves nobody else while it takes, copies or writes to its files one large value, and takes none over 512 MB.
 //! The parts go first, one after the other, under names that nothing else has, and would go by themselves; the head that
-//! names them follows in the same step as everything that a write changes, and from then on they stay. A snapshot is
-//! another head that names the same parts, and so is a state of which no agent changed. What no head names any more is removed.
+//! names them follows in the same step as everything that a write changes, and from then on they stay, and never change.
+//! So a write sends the parts in which an agent changed, and names the others anew; a snapshot is another head, and
+//! shares its parts with those before and after. What no head names any more is removed.
 
 use std::collections::HashSet;
 
 use super::backend::{Written, length};
-use super::scroll::{Part, Scroll, Stored};
+use super::scroll::{Scroll, Sheet};
 use super::{Store, keys};
 use crate::engine::Split;
 use crate::link::Fault;
@@ -18,8 +19,12 @@ use crate::link::Fault;
 pub(super) struct Parts {
     /// Size over which a state is split, in bytes.
     value_bytes: usize,
-    /// The last write, as a number.
-    write: u64,
+    /// The number of the last part.
+    number: u64,
+    /// Bytes that the last write sent.
+    pub(super) sent: usize,
+    /// Bytes that took the place of others since those were last removed.
+    replaced: usize,
     /// Whether some were put down for a write that failed.
     stray: bool,
     /// Whether there may be any.
@@ -31,56 +36,71 @@ impl Parts {
     const A_VALUE: usize = 8;
 
     pub(super) fn new(value_bytes: usize) -> Self {
-        Self { value_bytes, write: 0, stray: false, some: true }
+        Self { value_bytes, number: 0, sent: 0, replaced: 0, stray: false, some: true }
     }
 }
 
 impl Store {
     /// Writes a state once, with a snapshot where one is named. Whether there was nothing where it was written.
     pub(super) async fn write(&mut self, scroll: &mut Scroll, snapshot: Option<&str>) -> Result<bool, Fault> {
-        let whole = scroll.pieces();
-        if length(&whole) <= self.parts.value_bytes {
-            return done(self.replace(&whole, &[], snapshot).await?);
+        self.parts.sent = 0;
+        if scroll.bytes() <= self.parts.value_bytes {
+            self.parts.sent = scroll.bytes();
+            return created(self.replace(&scroll.pieces(), &[], snapshot).await?);
         }
-        if let Some(Stored { split, parts }) = scroll.stored.take() {
-            let head = split.head(&scroll.meta);
-            let written = self.replace(&[&head], &parts, snapshot).await?;
-            if written != Written::Torn {
-                scroll.stored = Some(Stored { split, parts });
-                return done(written);
-            }
+        scroll.deal(self.parts.value_bytes / Parts::A_VALUE);
+        let mut written = self.write_in_parts(scroll, snapshot).await?;
+        if written == Written::Torn {
+            // What was there is gone, as after FLUSHALL.
+            scroll.sheets.iter_mut().for_each(|sheet| sheet.stored = None);
+            written = self.write_in_parts(scroll, snapshot).await?;
         }
-        let (written, stored) = self.write_in_parts(scroll, snapshot).await?;
-        scroll.stored = Some(stored);
-        if let Err(fault) = self.sweep().await {
-            tracing::debug!(fault = fault.as_str(), "parts of the state before are left to the next round");
+        self.parts.replaced += self.parts.sent;
+        if self.parts.replaced > (scroll.bytes() / 2).max(self.parts.value_bytes)
+            && let Err(fault) = self.sweep().await
+        {
+            tracing::debug!(fault = fault.as_str(), "parts that nothing names are left to the next round");
         }
-        done(written)
+        created(written)
     }
 
-    async fn write_in_parts(&mut self, scroll: &Scroll, snapshot: Option<&str>) -> Result<(Written, Stored), Fault> {
+    async fn write_in_parts(&mut self, scroll: &mut Scroll, snapshot: Option<&str>) -> Result<Written, Fault> {
         if std::mem::replace(&mut self.parts.stray, true) {
             // Before there are more of them. Where that write was carried out after all, a head names them.
             self.sweep().await?;
         }
         self.parts.some = true;
-        self.parts.write += 1;
-        let id = format!("{}-{}", self.epoch, self.parts.write);
-        // Who leads nobody is told so whatever it sends.
-        let parts =
-            if self.epoch == 0 { Vec::new() } else { scroll.parts(&id, self.parts.value_bytes / Parts::A_VALUE) };
-        let (mut names, mut bytes) = (Vec::new(), 0);
-        for (part, number) in parts.iter().map(Part::pieces).zip(0..) {
-            let key = keys::part(&id, number);
-            self.backend.put_down(&key, &part).await?;
-            bytes += length(&part) as u64;
-            names.push(key);
+        let mut parts = Vec::new();
+        for sheet in scroll.sheets.iter().filter(|sheet| !sheet.is_empty()) {
+            // Who leads nobody is told so whatever it sends.
+            if self.epoch != 0 {
+                parts.push(match &sheet.stored {
+                    Some(part) => part.clone(),
+                    None => self.put_down(sheet).await?,
+                });
+            }
         }
-        let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
-        let split = Split { id, count, bytes };
-        let written = self.replace(&[&split.head(&scroll.meta)], &names, snapshot).await?;
-        self.parts.stray = written == Written::Torn;
-        Ok((written, Stored { split, parts: names }))
+        let keys: Vec<_> = parts.iter().map(|(id, _)| keys::part(id)).collect();
+        let head = Split { parts: parts.iter().cloned().collect() }.head(&scroll.meta);
+        let written = self.replace(&[&head], &keys, snapshot).await?;
+        self.parts.sent += head.len();
+        if matches!(written, Written::Replaced | Written::Created) {
+            self.parts.stray = false;
+            let sheets = scroll.sheets.iter_mut().filter(|sheet| !sheet.is_empty());
+            sheets.zip(parts).for_each(|(sheet, part)| sheet.stored = Some(part));
+        }
+        Ok(written)
+    }
+
+    /// Puts a part down; its id and length.
+    async fn put_down(&mut self, sheet: &Sheet) -> Result<(String, u64), Fault> {
+        self.parts.number += 1;
+        let id = format!("{}-{}", self.epoch, self.parts.number);
+        let opening = Split::opening(&id);
+        let part = sheet.part(&opening);
+        self.backend.put_down(&keys::part(&id), &part).await?;
+        self.parts.sent += length(&part);
+        Ok((id, length(&part) as u64))
     }
 
     /// Removes the parts that no state and no snapshot names, nor what was kept aside. How many there were.
@@ -90,6 +110,7 @@ impl Store {
         if !self.parts.some {
             return Ok(0);
         }
+        self.parts.replaced = 0;
         let mut parts = self.backend.names(keys::PARTS).await?;
         self.parts.some = !parts.is_empty();
         // Heads are looked at after the parts: what is named meanwhile is seen.
@@ -98,7 +119,7 @@ impl Store {
             heads.extend(self.backend.names(prefix).await?);
         }
         let heads = self.backend.heads(&heads).await?;
-        let named: HashSet<String> = heads.into_iter().filter_map(|head| Some(head.parts?.0)).collect();
+        let named: HashSet<String> = heads.into_iter().flat_map(|head| head.parts.parts.into_keys()).collect();
         parts.retain(|key| {
             let id = keys::id_of_part(key).filter(|id| !named.contains(*id));
             id.and_then(Split::epoch).is_some_and(|epoch| epoch <= self.epoch)
@@ -109,7 +130,7 @@ impl Store {
 }
 
 /// Whether there was nothing where a state was written.
-fn done(written: Written) -> Result<bool, Fault> {
+fn created(written: Written) -> Result<bool, Fault> {
     match written {
         Written::Replaced => Ok(false),
         Written::Created => Ok(true),

@@ -9,6 +9,7 @@ use redis::{ErrorKind, FromRedisValue, RedisWrite, Script, ServerErrorKind, Valu
 
 use super::backend::{Head, Held, Over, Write, Written, length};
 use super::keys;
+use crate::engine::Split;
 use crate::link::{Fault, Link};
 
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
@@ -26,6 +27,8 @@ pub(super) struct Remote {
 impl Remote {
     /// Keys asked for at a time when names are looked through; removed at a time.
     const BATCH: usize = 512;
+    /// Heads that are looked at at a time: each may be long.
+    const HEADS: usize = 64;
     /// Life of a part that no document names yet: more than the writing of all parts takes.
     const UNNAMED: Duration = Duration::from_mins(10);
 
@@ -98,18 +101,14 @@ impl Remote {
 
     pub(super) async fn heads(&mut self, keys: &[String]) -> Result<Vec<Head>, Fault> {
         let mut heads = Vec::with_capacity(keys.len());
-        for batch in keys.chunks(Self::BATCH) {
+        for batch in keys.chunks(Self::HEADS) {
             let mut invocation = HEADS.prepare_invoke();
             batch.iter().for_each(|key| {
                 invocation.key(key);
             });
-            let some: Vec<(u64, String, u64)> =
+            let some: Vec<(u64, String)> =
                 self.link.call(0, async |connection| invocation.invoke_async(connection).await).await?;
-            let head = |(bytes, id, of_parts): (u64, String, u64)| Head {
-                bytes,
-                parts: (!id.is_empty()).then_some((id, of_parts)),
-            };
-            heads.extend(some.into_iter().map(head));
+            heads.extend(some.into_iter().map(|(bytes, parts)| Head { bytes, parts: named(&parts) }));
         }
         Ok(heads)
     }
@@ -169,6 +168,14 @@ impl Remote {
             Held::Nothing | Held::Other => Ok(0),
         }
     }
+}
+
+/// The parts that a head names: as it tells them, or, where somebody changed it, whatever may be the name of one.
+fn named(parts: &str) -> Split {
+    serde_json::from_str(parts).unwrap_or_else(|_| {
+        let ids = parts.split('"').filter(|text| Split::epoch(text).is_some());
+        Split { parts: ids.map(|id| (id.to_owned(), 0)).collect() }
+    })
 }
 
 /// Adds an argument that is in pieces.

@@ -1,43 +1,66 @@
 //! The stored form of the state, kept in pieces so that a write serialises only what changed.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 
-use super::backend::length;
 use super::handoff::Parcel;
 use crate::domain::AgentId;
 use crate::engine::{Document, MetaState, Split};
 
 /// The document of one beat in pieces: its head, and a piece for each agent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Scroll {
     pub(super) meta: MetaState,
     /// All up to the first agent: `{"schema":1, ... "agents":{`.
     head: Vec<u8>,
+    /// The agents, dealt out by their names: one or more, and a power of two.
+    pub(super) sheets: Vec<Sheet>,
+    hasher: RandomState,
+}
+
+/// The agents that are in the same part, where the document is split.
+#[derive(Debug, Default)]
+pub(super) struct Sheet {
     /// A comma, a line break and `"name":{...}` of each agent.
     agents: BTreeMap<AgentId, Box<[u8]>>,
-    /// The parts in which these agents are stored already.
-    pub(super) stored: Option<Stored>,
+    bytes: usize,
+    /// The id and the length of the part in which they are stored, as they are now.
+    pub(super) stored: Option<(String, u64)>,
 }
 
-/// Parts that a head may name.
-#[derive(Debug)]
-pub(super) struct Stored {
-    pub(super) split: Split,
-    /// Their keys.
-    pub(super) parts: Vec<String>,
+impl Sheet {
+    fn insert(&mut self, agent: AgentId, piece: Box<[u8]>) {
+        self.bytes += piece.len();
+        self.bytes -= self.agents.insert(agent, piece).map_or(0, |piece| piece.len());
+        self.stored = None;
+    }
+
+    fn remove(&mut self, agent: &AgentId) {
+        if let Some(piece) = self.agents.remove(agent) {
+            self.bytes -= piece.len();
+            self.stored = None;
+        }
+    }
+
+    /// Whether it needs no part.
+    pub(super) fn is_empty(&self) -> bool {
+        self.agents.is_empty()
+    }
+
+    /// The part with this opening, which is its pieces one after the other.
+    pub(super) fn part<'a>(&'a self, opening: &'a [u8]) -> Vec<&'a [u8]> {
+        enclosed(opening, self.agents.values().map(Box::as_ref))
+    }
 }
 
-/// A part of a document that is split: what it begins with, and its agents' pieces.
-#[derive(Debug)]
-pub(super) struct Part<'a> {
-    opening: Vec<u8>,
-    agents: Vec<&'a [u8]>,
-}
-
-impl Part<'_> {
-    /// The part, which is its pieces one after the other.
-    pub(super) fn pieces(&self) -> Vec<&[u8]> {
-        enclosed(&self.opening, self.agents.iter().copied())
+impl Default for Scroll {
+    fn default() -> Self {
+        Self {
+            meta: MetaState::default(),
+            head: Vec::new(),
+            sheets: vec![Sheet::default()],
+            hasher: RandomState::new(),
+        }
     }
 }
 
@@ -54,24 +77,22 @@ impl Scroll {
     /// not copy it before it changes it.
     pub(super) fn absorb(&mut self, parcel: Parcel) {
         let Parcel { meta, whole, agents, forgotten } = parcel;
-        if whole || !(agents.is_empty() && forgotten.is_empty()) {
-            self.stored = None;
-        }
         if whole {
-            self.agents.clear();
+            self.sheets.fill_with(Sheet::default);
         }
         for agent in forgotten {
-            self.agents.remove(&agent);
+            self.sheet(&agent).remove(&agent);
         }
         for (agent, state) in agents {
-            let mut piece = Vec::with_capacity(self.agents.get(&agent).map_or(1024, |piece| piece.len() + 64));
+            let sheet = self.sheet(&agent);
+            let mut piece = Vec::with_capacity(sheet.agents.get(&agent).map_or(1024, |piece| piece.len() + 64));
             piece.extend_from_slice(b",\n");
             // Plain data with text keys always has a JSON form, and writing to memory does not fail.
             let _ = serde_json::to_writer(&mut piece, &agent);
             piece.push(b':');
             let _ = serde_json::to_writer(&mut piece, &*state);
             drop(state);
-            self.agents.insert(agent, piece.into_boxed_slice());
+            sheet.insert(agent, piece.into_boxed_slice());
         }
         let document = Document { meta, agents: Vec::new() };
         self.head = document.to_json();
@@ -80,32 +101,36 @@ impl Scroll {
         self.head.truncate(self.head.len().saturating_sub(Split::CLOSING.len()));
     }
 
-    /// How long the whole document is.
+    fn sheet(&mut self, agent: &AgentId) -> &mut Sheet {
+        // There are fewer sheets than a `usize` can count, and at least one.
+        let hash = self.hasher.hash_one(agent) as usize;
+        let place = hash & (self.sheets.len() - 1);
+        &mut self.sheets[place]
+    }
+
+    /// How long the whole document is, but for a byte.
     pub(super) fn bytes(&self) -> usize {
-        length(&self.pieces())
+        let agents: usize = self.sheets.iter().map(|sheet| sheet.bytes).sum();
+        self.head.len() + agents + Split::CLOSING.len()
     }
 
     /// The whole document, which is its pieces one after the other.
     pub(super) fn pieces(&self) -> Vec<&[u8]> {
-        enclosed(&self.head, self.agents.values().map(Box::as_ref))
+        enclosed(&self.head, self.sheets.iter().flat_map(|sheet| sheet.agents.values().map(Box::as_ref)))
     }
 
-    /// The agents in parts of somewhat more than so many bytes.
-    pub(super) fn parts(&self, id: &str, bytes: usize) -> Vec<Part<'_>> {
-        let mut parts: Vec<Part> = Vec::new();
-        let mut room = 0;
-        for agent in self.agents.values() {
-            match parts.last_mut().filter(|_| room > 0) {
-                Some(part) => part.agents.push(agent),
-                None => {
-                    let opening = Split::opening(id, u32::try_from(parts.len()).unwrap_or(u32::MAX));
-                    parts.push(Part { opening, agents: vec![agent] });
-                    room = bytes;
+    /// Deals the agents out anew where a part would be much larger or smaller than so many bytes.
+    pub(super) fn deal(&mut self, bytes: usize) {
+        let wanted = (self.bytes() / bytes.max(1)).max(1).next_power_of_two();
+        if wanted > self.sheets.len() || wanted * 4 <= self.sheets.len() {
+            let mut sheets = Vec::new();
+            sheets.resize_with(wanted, Sheet::default);
+            for sheet in std::mem::replace(&mut self.sheets, sheets) {
+                for (agent, piece) in sheet.agents {
+                    self.sheet(&agent).insert(agent, piece);
                 }
             }
-            room = room.saturating_sub(agent.len());
         }
-        parts
     }
 }
 

@@ -89,7 +89,7 @@ impl Shelf {
         let head = |key: &String| match self.held.get(key) {
             Some(Held::Text(document)) => {
                 let split = Split::read(document).ok().flatten();
-                Head { bytes: document.len() as u64, parts: split.map(|(_, split)| (split.id, split.bytes)) }
+                Head { bytes: document.len() as u64, parts: split.map(|(_, split)| split).unwrap_or_default() }
             }
             Some(Held::Nothing | Held::Other) | None => Head::default(),
         };

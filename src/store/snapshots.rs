@@ -33,11 +33,8 @@ fn surplus(snapshots: impl Iterator<Item = (String, Head)>, now: Timestamp, conf
     let (mut bytes, mut counted) = (0, HashSet::new());
     let mut spare = |(i, (name, head)): &(usize, (String, Head))| {
         bytes += head.bytes;
-        if let Some((id, of_parts)) = &head.parts
-            && counted.insert(id.clone())
-        {
-            bytes += of_parts;
-        }
+        let more = head.parts.parts.iter().filter(|(id, _)| counted.insert((*id).clone()));
+        bytes += more.map(|(_, bytes)| bytes).sum::<u64>();
         *i >= config.keep_count || age(name) > config.keep_for || (*i > 0 && bytes > config.keep_bytes)
     };
     snapshots.enumerate().filter(|snapshot| spare(snapshot)).map(|(_, (name, _))| name).collect()
@@ -46,6 +43,7 @@ fn surplus(snapshots: impl Iterator<Item = (String, Head)>, now: Timestamp, conf
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Split;
 
     fn kept(snapshots: &[Head], config: &SnapshotConfig) -> usize {
         let now = Timestamp::from_nanos(1_763_942_048_000_000_000);
@@ -75,12 +73,15 @@ mod tests {
 
     #[test]
     fn kept_by_size_with_parts_counted_once() {
-        let whole = |bytes| Head { bytes, parts: None };
-        let split = |id: &str| Head { bytes: 1, parts: Some((id.to_owned(), 100)) };
+        let whole = |bytes| Head { bytes, parts: Split::default() };
+        let split = |ids: &[&str]| {
+            let parts = ids.iter().map(|id| ((*id).to_owned(), 100)).collect();
+            Head { bytes: 1, parts: Split { parts } }
+        };
         let config = |keep_bytes| SnapshotConfig { keep_bytes, ..SnapshotConfig::default() };
         assert_eq!(kept(&vec![whole(50); 5], &config(200)), 4);
         assert_eq!(kept(&vec![whole(50); 5], &config(249)), 4);
-        assert_eq!(kept(&[split("2-9"), split("2-9"), split("2-8"), whole(2)], &config(203)), 3);
+        assert_eq!(kept(&[split(&["2-9", "2-3"]), split(&["2-8", "2-3"]), split(&["2-3"]), whole(2)], &config(303)), 3);
         assert_eq!(kept(&[whole(1000), whole(1)], &config(200)), 1, "the newest is kept, however large");
     }
 }

@@ -27,9 +27,9 @@ impl Store {
 
     /// Writes what the heart hands over, until the heart has stopped.
     ///
-    /// Each write sends the whole state, of which only what changed is serialised anew. After each the writer rests for
-    /// [`Self::REST`] times what the write cost, so that a large state is written less often than each beat: some
-    /// 2 MB still go out each beat of 100 ms, 40 MB about every three seconds.
+    /// Of the state only what changed is serialised anew; a small one is sent whole, of a large one the parts that
+    /// changed. After each write the writer rests for [`Self::REST`] times what it cost, so that much is written less
+    /// often than each beat: some 2 MB still go out each beat of 100 ms, 40 MB about every three seconds.
     pub async fn run(mut self, mut inlet: Inlet) -> Self {
         if !self.facts.now().configured {
             inlet.ended().await;
@@ -61,8 +61,9 @@ impl Store {
                 continue;
             };
             scroll = composed;
-            let cost = began.elapsed() + Self::SENDING * u32::try_from(scroll.bytes()).unwrap_or(u32::MAX);
+            let composed_in = began.elapsed();
             let written = self.put(&mut scroll, Some(permit)).await;
+            let cost = composed_in + Self::SENDING * u32::try_from(self.parts.sent).unwrap_or(u32::MAX);
             ask = if written.is_ok() { Ask::Change } else { Ask::Now };
             let least = match written {
                 // No next beat changes that.

@@ -43,15 +43,12 @@ async fn stored(world: &World) -> Value {
         serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default()
     };
     let mut latest = value("meta:latest").await;
-    let split = latest["parts"].take();
     let mut agents = latest["agents"].take();
-    for part in 0..split["count"].as_u64().unwrap_or(0) {
-        let id = split["id"].as_str().unwrap_or_default();
-        let mut part = value(&format!("meta:part:{id}:{part}")).await;
-        let Value::Object(some) = part["agents"].take() else { continue };
-        if agents.is_null() {
-            agents = Value::Object(some);
-        } else if let Value::Object(agents) = &mut agents {
+    let Value::Object(split) = latest["parts"].take() else { return agents };
+    agents = Value::Object(serde_json::Map::new());
+    for id in split.keys() {
+        let mut part = value(&format!("meta:part:{id}")).await;
+        if let (Value::Object(agents), Value::Object(some)) = (&mut agents, part["agents"].take()) {
             agents.extend(some);
         }
     }

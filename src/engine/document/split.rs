@@ -1,5 +1,6 @@
 //! A document that is too large for one place: its head, and its agents in parts beside it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -11,30 +12,33 @@ use crate::engine::AgentState;
 
 /// Where the agents of a document are: `parts` in its head, which has no `agents`, so that a program that knows of no
 /// parts does not take it for a state without agents.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Split {
-    /// What tells its parts from those of other documents: the writer's epoch, `-`, and the number of the write.
-    pub id: String,
-    /// How many parts there are, 1 or more.
-    pub count: u32,
-    /// Their length together.
-    pub bytes: u64,
+    /// The parts by their ids, with their lengths in bytes. An id is the writer's epoch, `-`, and a number that is
+    /// given once in that epoch.
+    pub parts: BTreeMap<String, u64>,
 }
 
 impl Split {
     /// What a part ends with.
     pub const CLOSING: &[u8] = b"}}";
 
-    /// What a part of this number, 0 or more, begins with: a line for each agent follows, as in a whole document.
-    pub fn opening(id: &str, part: u32) -> Vec<u8> {
-        format!("{{\"id\":\"{id}\",\"part\":{part},\"agents\":{{").into_bytes()
+    /// What the part of this id begins with: a line for each agent follows, as in a whole document.
+    pub fn opening(id: &str) -> Vec<u8> {
+        format!("{{\"id\":\"{id}\",\"agents\":{{").into_bytes()
     }
 
-    /// The epoch in whose name parts of this id were written; `None` where it is no such id.
+    /// The epoch in whose name the part of this id was written; `None` where it is no id.
     pub fn epoch(id: &str) -> Option<u64> {
-        let (epoch, write) = id.split_once('-')?;
-        let number = |text: &str| text.parse::<u64>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
-        number(write).and(number(epoch))
+        let (epoch, number) = id.split_once('-')?;
+        let read = |text: &str| text.parse::<u64>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+        read(number).and(read(epoch))
+    }
+
+    /// How long the parts are together.
+    pub fn bytes(&self) -> u64 {
+        self.parts.values().sum()
     }
 
     /// The head as JSON.
@@ -71,29 +75,26 @@ impl Split {
             return Ok(None);
         }
         let Head { meta, parts } = serde_json::from_slice(bytes).map_err(malformed)?;
-        if parts.count == 0 || Self::epoch(&parts.id).is_none() {
-            return Err(DocumentError::Malformed { line: 1, column: 1 });
-        }
-        Ok(Some((meta, parts)))
+        let known = parts.parts.keys().all(|id| Self::epoch(id).is_some());
+        if known { Ok(Some((meta, parts))) } else { Err(DocumentError::Malformed { line: 1, column: 1 }) }
     }
 
-    /// Reads the part of this number; `None` if it is another one, or none. White space around it is accepted.
-    pub fn agents(&self, part: u32, bytes: &[u8]) -> Option<Vec<(AgentId, Arc<AgentState>)>> {
-        let lines = bytes.strip_prefix(Self::opening(&self.id, part).as_slice());
+    /// Reads the part of this id; `None` if it is another one, or none. White space around it is accepted.
+    pub fn agents(id: &str, bytes: &[u8]) -> Option<Vec<(AgentId, Arc<AgentState>)>> {
+        let lines = bytes.strip_prefix(Self::opening(id).as_slice());
         let lines = lines.and_then(|lines| lines.strip_prefix(b"\n")?.trim_ascii_end().strip_suffix(Self::CLOSING));
-        lines.and_then(agents_of_lines).or_else(|| self.agents_of_json(part, bytes))
+        lines.and_then(agents_of_lines).or_else(|| Self::agents_of_json(id, bytes))
     }
 
     /// The same of a part that went through another tool's hands.
-    fn agents_of_json(&self, part: u32, bytes: &[u8]) -> Option<Vec<(AgentId, Arc<AgentState>)>> {
+    fn agents_of_json(id: &str, bytes: &[u8]) -> Option<Vec<(AgentId, Arc<AgentState>)>> {
         #[derive(Deserialize)]
-        struct Volume {
+        struct Part {
             id: String,
-            part: u32,
             agents: Agents,
         }
-        let volume: Volume = serde_json::from_slice(bytes).ok()?;
-        (volume.id == self.id && volume.part == part).then_some(volume.agents.0)
+        let part: Part = serde_json::from_slice(bytes).ok()?;
+        (part.id == id).then_some(part.agents.0)
     }
 }
 
@@ -126,7 +127,7 @@ mod tests {
     use crate::engine::{Config, Document, Engine};
 
     fn split() -> Split {
-        Split { id: "7-12".to_owned(), count: 3, bytes: 40 }
+        Split { parts: [("7-12".to_owned(), 40), ("6-3".to_owned(), 2)].into() }
     }
 
     #[test]
@@ -134,11 +135,11 @@ mod tests {
         let meta = Engine::new(Config::default(), 7).meta().clone();
         let head = split().head(&meta);
         let start = "{\"schema\":1,\"epoch\":7,\"beat\":0,\"at\":\"1970-01-01T00:00:00.000Z\",\
-                     \"parts\":{\"id\":\"7-12\",\"count\":3,\"bytes\":40},\"meta\":{";
+                     \"parts\":{\"6-3\":2,\"7-12\":40},\"meta\":{";
         assert_eq!(std::str::from_utf8(&head).unwrap().get(..start.len()), Some(start));
         assert_eq!(Split::read(&[head.as_slice(), b"\n"].concat()).unwrap(), Some((meta, split())));
         let error = Document::parse(&head).unwrap_err().to_string();
-        assert_eq!(error, "its agents are not in it, but in 3 parts beside it");
+        assert_eq!(error, "its agents are not in it, but in 2 parts beside it");
         let sorted: serde_json::Value = serde_json::from_slice(&head).unwrap();
         assert!(Split::read(sorted.to_string().as_bytes()).unwrap().is_some(), "in whatever order");
     }
@@ -149,21 +150,18 @@ mod tests {
         assert_eq!(Split::read(&whole.to_json()).unwrap(), None);
         let head = String::from_utf8(split().head(&whole.meta)).unwrap();
         let swapped = |from: &str, to: &str| Split::read(head.replacen(from, to, 1).as_bytes());
-        for (from, to) in
-            [("7-12", "7"), ("7-12", "7-12*"), ("7-12", "+7-12"), ("\"count\":3", "\"count\":0"), ("}}", "}")]
-        {
+        for (from, to) in [("7-12", "7"), ("7-12", "7-12*"), ("7-12", "+7-12"), (":40", ":-1"), ("}}", "}")] {
             assert!(swapped(from, to).is_err(), "{to}");
         }
         assert!(swapped("\"schema\":1", "\"schema\":9").is_err());
     }
 
     #[test]
-    fn a_part_is_read_by_its_number_and_by_no_other() {
-        let part = [Split::opening("7-12", 2).as_slice(), b"}}"].concat();
-        assert_eq!(split().agents(2, &part), Some(vec![]));
-        assert_eq!(split().agents(2, b" {\"part\": 2, \"agents\": {}, \"id\": \"7-12\"}\n"), Some(vec![]));
-        assert_eq!(split().agents(1, &part), None);
-        assert_eq!(Split { id: "8-12".to_owned(), ..split() }.agents(2, &part), None);
-        assert_eq!(split().agents(2, &part[..part.len() - 1]), None);
+    fn a_part_is_read_by_its_id_and_by_no_other() {
+        let part = [Split::opening("7-12").as_slice(), b"}}"].concat();
+        assert_eq!(Split::agents("7-12", &part), Some(vec![]));
+        assert_eq!(Split::agents("7-12", b" {\"agents\": {}, \"id\": \"7-12\"}\n"), Some(vec![]));
+        assert_eq!(Split::agents("7-1", &part), None);
+        assert_eq!(Split::agents("7-12", &part[..part.len() - 1]), None);
     }
 }

@@ -38,8 +38,8 @@ async fn suite(mut backend: Backend) {
     assert_eq!(backend.next_epoch(0).await, Ok(1_763_942_049));
 
     // A document in parts needs all of them, and changes nothing without.
-    let parts = ["meta:part:9-1:0", "meta:part:9-1:1"].map(str::to_owned);
-    let (meta, split) = (&document(9, 1).meta, Split { id: "9-1".to_owned(), count: 2, bytes: 6 });
+    let parts = ["meta:part:9-1", "meta:part:9-2"].map(str::to_owned);
+    let (meta, split) = (&document(9, 1).meta, Split { parts: [("9-1".to_owned(), 3), ("9-2".to_owned(), 3)].into() });
     let head = split.head(meta);
     let split_bytes = head.len() as u64;
     let in_parts = Write {
@@ -62,13 +62,13 @@ async fn suite(mut backend: Backend) {
     assert_eq!(backend.look("meta:snapshot:in-parts").await, Ok(Held::Text(head)));
     assert_eq!(backend.look(&parts[1]).await, Ok(Held::Text(b"abc".to_vec())));
     let heads = ["meta:none", LATEST, &snapshot, EPOCH].map(str::to_owned);
-    let (whole, split) = (newer.len() as u64, backend.heads(&heads).await.unwrap());
-    let bytes: Vec<_> = split.iter().map(|head| head.bytes).collect();
+    let (whole, seen) = (newer.len() as u64, backend.heads(&heads).await.unwrap());
+    let bytes: Vec<_> = seen.iter().map(|head| head.bytes).collect();
     assert_eq!(bytes[..3], [0, split_bytes, own.len() as u64]);
-    let parts: Vec<_> = split.into_iter().map(|head| head.parts).collect();
-    assert_eq!(parts, [None, Some(("9-1".to_owned(), 6)), None, None]);
+    let parts: Vec<_> = seen.into_iter().map(|head| head.parts).collect();
+    assert_eq!(parts, [Split::default(), split, Split::default(), Split::default()]);
     assert_eq!(backend.write(write(1_763_942_049, newer_text, Over::All, None)).await, Ok(Written::Replaced));
-    assert_eq!(backend.heads(&heads[1..2]).await, Ok(vec![Head { bytes: whole, parts: None }]));
+    assert_eq!(backend.heads(&heads[1..2]).await, Ok(vec![Head { bytes: whole, parts: Split::default() }]));
     assert_eq!(backend.remove(&["meta:snapshot:in-parts".to_owned()]).await, Ok(()));
 
     // What is kept aside is never overwritten.

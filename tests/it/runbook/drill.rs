@@ -28,7 +28,7 @@ const LARGE: &str = r#"
 seq 200 | sed 's/.*/{"agent": "drill-&", "kind": "thought", "text": "&"}/' |
     curl -fsS -o /dev/null -H "Authorization: Bearer $(consciousness-system token --sub drill --scope metacog.observe)" \
         -H "Content-Type: application/x-ndjson" "$DAEMON/v1/observations" --data-binary @-
-until redis-cli GETRANGE meta:latest 0 150 | grep -q '"parts":{"id":"'; do sleep 0.05; done
+until redis-cli GETRANGE meta:latest 0 150 | grep -q '"parts":{"'; do sleep 0.05; done
 stop_daemon
 start_daemon
 "#;
