@@ -1,5 +1,6 @@
 //! The stored states as an operator sees them: listed, examined, restored.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::backend::Backend;
@@ -7,13 +8,15 @@ use super::keys;
 use super::load::Found;
 use super::remote::Remote;
 use crate::domain::Timestamp;
-use crate::engine::Document;
+use crate::engine::{Document, MetaState, Split};
 use crate::link::{Endpoint, Fault};
 
 /// All states that Redis holds.
 #[derive(Debug)]
 pub struct Archive {
     backend: Backend,
+    /// Parts that were read already, and the agents in each: states share most of them.
+    known: HashMap<String, usize>,
 }
 
 /// A key, and what it holds.
@@ -41,8 +44,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    fn of(Document { meta, agents }: &Document) -> Self {
-        Self { epoch: meta.epoch, beat: meta.beat, at: meta.at, agents: agents.len() }
+    fn of(meta: &MetaState, agents: usize) -> Self {
+        Self { epoch: meta.epoch, beat: meta.beat, at: meta.at, agents }
     }
 
     /// Time since its beat.
@@ -57,7 +60,7 @@ impl Archive {
 
     /// The archive in this Redis.
     pub fn new(redis: &Endpoint) -> Self {
-        Self { backend: Backend::Redis(Box::new(Remote::new(redis.link()))) }
+        Self { backend: Backend::Redis(Box::new(Remote::new(redis.link()))), known: HashMap::new() }
     }
 
     /// Names of `meta:latest`, where it exists, of the snapshots, the newest first, and of what was kept aside.
@@ -79,9 +82,19 @@ impl Archive {
     /// # Errors
     /// When Redis cannot be asked.
     pub async fn examine(&mut self, key: &str) -> Result<Option<Entry>, Fault> {
-        let (bytes, state) = match self.backend.state(key).await? {
+        let known = &mut self.known;
+        let in_parts = async |backend: &mut Backend, meta: &MetaState, split: &Split| {
+            let unknown: Vec<_> = split.parts.iter().filter(|(id, _)| !known.contains_key(*id)).collect();
+            let read = backend.parts(unknown.into_iter(), |agents| agents.len()).await?;
+            Ok(read.map(|read| {
+                known.extend(read);
+                Summary::of(meta, split.parts.keys().filter_map(|id| known.get(id)).sum())
+            }))
+        };
+        let whole = |document: Document| Summary::of(&document.meta, document.agents.len());
+        let (bytes, state) = match self.backend.find(key, whole, in_parts).await? {
             Found::Nothing => return Ok(None),
-            Found::State(document, bytes) => (Some(bytes), Ok(Summary::of(&document))),
+            Found::State(summary, bytes) => (Some(bytes), Ok(summary)),
             Found::Unfit(unfit, bytes) => (bytes, Err(unfit.to_string())),
         };
         Ok(Some(Entry { key: key.to_owned(), bytes, state }))

@@ -107,6 +107,11 @@ impl Backend {
         either!(self, backend => backend.look(key))
     }
 
+    /// The text of a key that holds so many bytes, about; `None` where it holds none.
+    pub(super) async fn get(&mut self, key: &str, bytes: u64) -> Result<Option<Vec<u8>>, Fault> {
+        either!(self, backend => backend.get(key, bytes))
+    }
+
     /// Writes the meta-state, and a snapshot where one is named: both or none.
     pub(super) async fn write(&mut self, write: Write<'_>) -> Result<Written, Fault> {
         if write.bytes() > LARGEST {

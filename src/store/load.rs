@@ -8,7 +8,7 @@ use super::backend::{Backend, Held, Over};
 use super::read::Agents;
 use super::{Store, keys, read};
 use crate::domain::Timestamp;
-use crate::engine::{Document, DocumentError, Split};
+use crate::engine::{Document, DocumentError, MetaState, Split};
 use crate::link::Fault;
 
 /// What there is to go on from.
@@ -100,11 +100,11 @@ impl Store {
 
 /// What stands under a key.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum Found<T> {
     /// Nothing.
     Nothing,
     /// A state; how long it is in bytes, its parts included.
-    State(Box<Document>, u64),
+    State(T, u64),
     /// Something else; how long it is, where it is a string.
     Unfit(Unfit, Option<u64>),
 }
@@ -116,7 +116,24 @@ impl Backend {
     const AT_A_TIME: usize = 4;
 
     /// The state that a key holds, with its parts where it has any.
-    pub(super) async fn state(&mut self, key: &str) -> Result<Found, Fault> {
+    pub(super) async fn state(&mut self, key: &str) -> Result<Found<Box<Document>>, Fault> {
+        let in_parts = async |backend: &mut Self, meta: &MetaState, split: &Split| {
+            let parts = backend.parts(split.parts.iter(), |agents| agents).await?;
+            Ok(parts.map(|parts| {
+                let agents = parts.into_iter().flat_map(|(_, agents)| agents).collect();
+                Box::new(Document { meta: meta.clone(), agents })
+            }))
+        };
+        self.find(key, Box::new, in_parts).await
+    }
+
+    /// What is made of a state that a key holds, by one of two ways: of a whole one, and of one in parts.
+    pub(super) async fn find<T>(
+        &mut self,
+        key: &str,
+        whole: impl FnOnce(Document) -> T,
+        mut in_parts: impl AsyncFnMut(&mut Self, &MetaState, &Split) -> Result<Result<T, Unfit>, Fault>,
+    ) -> Result<Found<T>, Fault> {
         let mut held = self.look(key).await?;
         for _ in 0..Self::LOOKS {
             let head = match held {
@@ -125,20 +142,14 @@ impl Backend {
                 Held::Text(text) => text,
             };
             let bytes = head.len() as u64;
-            let (meta, split) = match Split::read(&head) {
-                Ok(Some(found)) => found,
-                _ => {
-                    return Ok(match parse(head).await {
-                        Ok(document) => Found::State(Box::new(document), bytes),
-                        Err(unfit) => Found::Unfit(unfit, Some(bytes)),
-                    });
-                }
+            let Ok(Some((meta, split))) = Split::read(&head) else {
+                return Ok(match parse(head).await {
+                    Ok(document) => Found::State(whole(document), bytes),
+                    Err(unfit) => Found::Unfit(unfit, Some(bytes)),
+                });
             };
-            let unfit = match self.agents(&split).await? {
-                Ok(agents) => {
-                    let document = Box::new(Document { meta, agents });
-                    return Ok(Found::State(document, bytes + split.bytes()));
-                }
+            let unfit = match in_parts(self, &meta, &split).await? {
+                Ok(state) => return Ok(Found::State(state, bytes + split.bytes())),
                 Err(unfit) => unfit,
             };
             // A daemon that runs removes the parts of the state that it has replaced.
@@ -150,23 +161,29 @@ impl Backend {
         Err(Fault::Other)
     }
 
-    /// The agents in the parts of a state.
-    async fn agents(&mut self, split: &Split) -> Result<Result<Agents, Unfit>, Fault> {
+    /// Reads parts, of these ids and lengths; what is made of the agents in each.
+    pub(super) async fn parts<T: Send + 'static>(
+        &mut self,
+        mut parts: impl Iterator<Item = (&String, &u64)>,
+        make: fn(Agents) -> T,
+    ) -> Result<Result<Vec<(String, T)>, Unfit>, Fault> {
         let mut reading = JoinSet::new();
-        let mut agents = Agents::new();
-        let mut ids = split.parts.keys();
+        let mut made = Vec::new();
         loop {
             if reading.len() < Self::AT_A_TIME
-                && let Some(id) = ids.next()
+                && let Some((id, bytes)) = parts.next()
             {
                 let (id, key) = (id.clone(), keys::part(id));
-                let Held::Text(text) = self.look(&key).await? else { return Ok(Err(Unfit::Part(key))) };
-                reading.spawn_blocking(move || Split::agents(&id, &text).ok_or(Unfit::Part(key)));
+                let Some(text) = self.get(&key, *bytes).await? else { return Ok(Err(Unfit::Part(key))) };
+                reading.spawn_blocking(move || match Split::agents(&id, &text) {
+                    Some(agents) => Ok((id, make(agents))),
+                    None => Err(Unfit::Part(key)),
+                });
                 continue;
             }
-            let Some(read) = reading.join_next().await else { return Ok(Ok(agents)) };
+            let Some(read) = reading.join_next().await else { return Ok(Ok(made)) };
             match read.unwrap_or(Err(Unfit::Reader)) {
-                Ok(some) => agents.extend(some),
+                Ok(some) => made.push(some),
                 Err(unfit) => return Ok(Err(unfit)),
             }
         }

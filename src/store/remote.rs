@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, FromRedisValue, RedisWrite, Script, ServerErrorKind, Value};
 
-use super::backend::{Head, Held, Over, Write, Written, length};
+use super::backend::{Head, Held, LARGEST, Over, Write, Written, length};
 use super::keys;
 use crate::engine::Split;
 use crate::link::{Fault, Link};
@@ -51,6 +51,15 @@ impl Remote {
         let bytes: usize = self.link.command(redis::cmd("STRLEN").arg(key), 0).await?;
         let value: Option<Vec<u8>> = self.link.command(redis::cmd("GET").arg(key), bytes).await?;
         Ok(value.map_or(Held::Nothing, Held::Text))
+    }
+
+    pub(super) async fn get(&mut self, key: &str, bytes: u64) -> Result<Option<Vec<u8>>, Fault> {
+        let bytes = usize::try_from(bytes).unwrap_or(LARGEST).min(LARGEST);
+        match self.link.command(redis::cmd("GET").arg(key), bytes).await {
+            // It is of another type.
+            Err(Fault::Other) => Ok(None),
+            answer => answer,
+        }
     }
 
     pub(super) async fn write(&mut self, write: Write<'_>) -> Result<Written, Fault> {

@@ -45,6 +45,13 @@ impl Shelf {
         Ok(self.held.get(key).cloned().unwrap_or(Held::Nothing))
     }
 
+    pub(super) fn get(&self, key: &str, _bytes: u64) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(match self.look(key)? {
+            Held::Text(text) => Some(text),
+            Held::Nothing | Held::Other => None,
+        })
+    }
+
     pub(super) fn write(&mut self, write: Write<'_>) -> Result<Written, Fault> {
         self.available()?;
         if self.counter > write.epoch {
