@@ -93,6 +93,11 @@ impl History {
         wrong.into_iter().for_each(|wrong| self.wrong(wrong));
     }
 
+    /// The newest position that somebody was at.
+    pub fn newest(&self) -> Position {
+        self.seen.lock().unwrap().beats.last_key_value().map_or((0, 0), |(at, _)| *at)
+    }
+
     /// The state that somebody had at this position.
     pub fn state(&self, at: Position) -> Option<String> {
         self.seen.lock().unwrap().states.get(&at).map(|(text, _)| text.clone())

@@ -12,6 +12,8 @@ use crate::world::{INTERVAL, PODS, World};
 
 /// Longest time until what was accepted is counted everywhere.
 const COUNTED: Duration = Duration::from_secs(20);
+/// Longest time until a dashboard is told what a pod shows.
+const TOLD: Duration = Duration::from_secs(5);
 /// So many dashboards' positions are waited for.
 const LOOKS: usize = 200;
 
@@ -75,8 +77,11 @@ pub async fn states(world: &World) {
         for (pod, met) in met.iter_mut().enumerate() {
             let body = world.look(pod).await;
             let at = (body["epoch"].as_u64().unwrap_or_default(), body["beat"].as_u64().unwrap_or_default());
-            // Dashboards are told it a moment later.
-            sleep(Duration::from_millis(30)).await;
+            // Dashboards are told it a moment later, or a newer one in its place.
+            let asked = Instant::now();
+            while world.history.newest() < at && asked.elapsed() < TOLD {
+                sleep(Duration::from_millis(2)).await;
+            }
             let Some(known) = world.history.state(at) else { continue };
             let own = body["state"].to_string();
             if known != own {
