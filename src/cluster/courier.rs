@@ -6,7 +6,7 @@ use redis::Value;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::entry::{POSITION, READING, STREAM};
+use super::entry::{Body, POSITION, READING, STREAM};
 use super::spool::Spool;
 use crate::engine::StreamId;
 use crate::link::{Fault, Link};
@@ -88,8 +88,8 @@ impl Courier {
             let origin = batch.origin;
             let entry = pipe.cmd("XADD").arg(STREAM).arg("*");
             entry.arg("producer").arg(field(origin.producer)).arg("serial").arg(origin.serial);
-            entry.arg("first").arg(origin.first).arg("lines").arg(&batch.lines[..]);
-            bytes += batch.lines.len();
+            entry.arg("first").arg(origin.first).arg(Body::PACK).arg(&batch.packed[..]);
+            bytes += batch.packed.len();
         }
         let ids: Vec<String> = self.link.call(bytes, async |connection| pipe.query_async(connection).await).await?;
         for (batch, id) in batches.iter().zip(ids) {

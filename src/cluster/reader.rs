@@ -10,7 +10,7 @@ use redis::{FromRedisValue, Script, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
-use super::entry::{Lines, STREAM};
+use super::entry::{Body, STREAM};
 use super::spool::{Batch, Spool};
 use crate::clock;
 use crate::domain::Observation;
@@ -35,6 +35,24 @@ struct Arrival {
     /// The stream's name for it; `None`: it comes from the spool.
     id: Option<StreamId>,
     observations: Vec<Observation>,
+}
+
+/// A batch that is to be read.
+#[derive(Debug)]
+struct Told {
+    origin: Origin,
+    id: Option<StreamId>,
+    body: Body,
+}
+
+/// An entry that is none of ours.
+#[derive(Debug)]
+enum Alien {
+    /// It says nothing of a batch: what mends the stream, for one.
+    Empty,
+    /// It is a batch that cannot be read here. Folding what its producer sends next would pass over it; so that is passed
+    /// over, too, and sent again, until somebody leads who can.
+    Unknown,
 }
 
 #[derive(Debug)]
@@ -134,7 +152,8 @@ impl Reader {
                     return Ok(());
                 }
                 let last = batches.last().map_or(self.own, |batch| batch.origin.serial);
-                self.arrive(batches.into_iter().map(|batch| (None, batch)).collect()).await;
+                let told = |batch: Batch| Told { origin: batch.origin, id: None, body: Body::Pack(batch.packed) };
+                self.arrive(batches.into_iter().map(told).collect()).await;
                 self.own = last;
                 Ok(())
             }
@@ -157,9 +176,12 @@ impl Reader {
         let mut position = self.position;
         for entry in entries {
             position = entry.id.parse().map_err(|_| Fault::Other)?;
-            match batch(entry.map) {
-                Some(batch) => batches.push((Some(position), batch)),
-                None => tracing::debug!(%position, "an entry of the stream holds no observations"),
+            match told(position, entry.map) {
+                Ok(told) => batches.push(told),
+                Err(Alien::Empty) => tracing::debug!(%position, "an entry of the stream holds no observations"),
+                Err(Alien::Unknown) => {
+                    tracing::error!(%position, "an entry of the stream is in a format of another version: passed over")
+                }
             }
         }
         self.arrive(batches).await;
@@ -168,15 +190,15 @@ impl Reader {
     }
 
     /// Hands batches to the heart.
-    async fn arrive(&self, batches: Vec<(Option<StreamId>, Batch)>) {
-        let bytes: usize = batches.iter().map(|(_, batch)| batch.lines.len()).sum();
+    async fn arrive(&self, batches: Vec<Told>) {
+        let bytes: usize = batches.iter().map(|told| told.body.len()).sum();
         let read = move || {
-            let read = |(id, batch): (Option<StreamId>, Batch)| {
-                let (observations, unread) = Lines::read(&batch.lines);
-                if unread > 0 {
-                    tracing::error!(unread, "observations that another version wrote cannot be read");
+            let read = |Told { origin, id, body }: Told| {
+                let (observations, whole) = body.read();
+                if !whole {
+                    tracing::error!(read = observations.len(), "not all observations of a batch can be read");
                 }
-                Arrival { origin: batch.origin, id, observations }
+                Arrival { origin, id, observations }
             };
             batches.into_iter().map(read).collect::<Vec<_>>()
         };
@@ -192,11 +214,14 @@ impl Reader {
     }
 }
 
-fn batch(mut fields: HashMap<String, Value>) -> Option<Batch> {
+/// Reads an entry's fields.
+fn told(id: StreamId, mut fields: HashMap<String, Value>) -> Result<Told, Alien> {
     let mut number = |name| u64::from_redis_value(fields.remove(name)?).ok();
-    let origin = Origin { producer: number("producer")?, serial: number("serial")?, first: number("first")? };
-    let lines = Vec::<u8>::from_redis_value(fields.remove("lines")?).ok()?;
-    Some(Batch { origin, lines: lines.into(), count: 0 })
+    let mut origin =
+        || Some(Origin { producer: number("producer")?, serial: number("serial")?, first: number("first")? });
+    let origin = origin().ok_or(Alien::Empty)?;
+    let body = Body::of(|name| Vec::from_redis_value(fields.remove(name)?).ok()).ok_or(Alien::Unknown)?;
+    Ok(Told { origin, id: Some(id), body })
 }
 
 impl Arrivals {

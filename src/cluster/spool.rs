@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
-use super::entry::{Lines, fit};
+use super::entry::{Pack, fit};
 use crate::engine::{Origin, StreamId};
 
 /// Why observations were not taken. None of them was.
@@ -36,8 +36,8 @@ pub enum Refused {
 pub struct Batch {
     /// Its place among this process's.
     pub origin: Origin,
-    /// Its observations, as [`Lines`].
-    pub lines: Bytes,
+    /// Its observations, as a [`Pack`]'s.
+    pub packed: Bytes,
     /// How many they are.
     pub count: usize,
 }
@@ -59,7 +59,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     /// Taken in and not numbered yet: what comes at about the same time shares a batch.
-    waiting: VecDeque<(Lines, Option<oneshot::Sender<()>>)>,
+    waiting: VecDeque<(Pack, Option<oneshot::Sender<()>>)>,
     held: VecDeque<Held>,
     /// The last number given.
     last: u64,
@@ -74,7 +74,7 @@ struct State {
 
 #[derive(Debug)]
 struct Held {
-    lines: Bytes,
+    packed: Bytes,
     count: usize,
     /// The stream's name for it, once that is known.
     id: Option<StreamId>,
@@ -108,10 +108,10 @@ impl Spool {
     ///
     /// # Errors
     /// See [`Refused`].
-    pub fn offer(&self, parts: Vec<Lines>) -> Result<Safe, Refused> {
+    pub fn offer(&self, packs: Vec<Pack>) -> Result<Safe, Refused> {
         let Shared { capacity, most_bytes, .. } = *self.0;
-        let count: usize = parts.iter().map(|part| part.count).sum();
-        let bytes: usize = parts.iter().map(|part| part.bytes.len()).sum();
+        let count: usize = packs.iter().map(|pack| pack.count).sum();
+        let bytes: usize = packs.iter().map(|pack| pack.bytes.len()).sum();
         if count > capacity || bytes > most_bytes {
             return Err(Refused::TooLarge { capacity });
         }
@@ -127,9 +127,9 @@ impl Spool {
         let (done, safe) = oneshot::channel();
         let mut done = (count > 0 && !state.away).then_some(done);
         let waits = done.is_some();
-        let last = parts.len().saturating_sub(1);
-        let parts = parts.into_iter().enumerate();
-        state.waiting.extend(parts.map(|(i, part)| (part, if i == last { done.take() } else { None })));
+        let last = packs.len().saturating_sub(1);
+        let packs = packs.into_iter().enumerate();
+        state.waiting.extend(packs.map(|(i, pack)| (pack, if i == last { done.take() } else { None })));
         drop(state);
         self.0.taken.send_modify(|taken| *taken += 1);
         Ok(Safe(waits.then_some(safe)))
@@ -190,12 +190,12 @@ impl Spool {
         let held = state.held.iter().skip(state.index(from)).zip(from..);
         let some = held.take_while(|(held, _)| {
             let room = bytes < most_bytes;
-            bytes += held.lines.len();
+            bytes += held.packed.len();
             room
         });
         some.map(|(held, serial)| Batch {
             origin: Origin { producer, serial, first },
-            lines: held.lines.clone(),
+            packed: held.packed.clone(),
             count: held.count,
         })
         .collect()
@@ -235,7 +235,7 @@ impl Spool {
             && let Some(held) = state.held.pop_front()
         {
             state.observations -= held.count;
-            state.bytes -= held.lines.len();
+            state.bytes -= held.packed.len();
             held.waiting.into_iter().for_each(tell);
         }
         state.unsent = state.unsent.max(state.first());
@@ -288,12 +288,12 @@ impl State {
                 count += next.count;
                 waiting.extend(done);
             }
-            let lines = if bytes.is_empty() { first.bytes } else { bytes.freeze() };
+            let packed = if bytes.is_empty() { first.bytes } else { bytes.freeze() };
             if self.away {
                 waiting.drain(..).for_each(tell);
             }
             self.last += 1;
-            self.held.push_back(Held { lines, count, id: None, waiting });
+            self.held.push_back(Held { packed, count, id: None, waiting });
         }
     }
 }
@@ -303,8 +303,8 @@ mod tests {
     use super::*;
     use crate::engine::{Reading, Verdict};
 
-    fn part(text: &str) -> Vec<Lines> {
-        vec![Lines { bytes: Bytes::copy_from_slice(text.as_bytes()), count: text.lines().count() }]
+    fn part(text: &str) -> Vec<Pack> {
+        vec![Pack { bytes: Bytes::copy_from_slice(text.as_bytes()), count: text.lines().count() }]
     }
 
     fn id(millis: u64) -> StreamId {
@@ -323,7 +323,7 @@ mod tests {
         let mut second = spool.offer(part("b\nc\n")).unwrap();
         let batches = spool.unsent(1000);
         assert_eq!(batches.len(), 1);
-        assert_eq!((&batches[0].lines[..], batches[0].count), (&b"a\nb\nc\n"[..], 3));
+        assert_eq!((&batches[0].packed[..], batches[0].count), (&b"a\nb\nc\n"[..], 3));
         assert_eq!(batches[0].origin, Origin { producer: 7, serial: 1, first: 1 });
         let mut third = spool.offer(part("d\n")).unwrap();
         assert!(!is_safe(&mut first));
@@ -375,7 +375,7 @@ mod tests {
         assert!(spool.unsent(1000).is_empty());
         spool.send_again();
         let again = spool.unsent(1);
-        assert_eq!((again.len(), again[0].origin.serial, &again[0].lines[..]), (1, 2, &b"b\n"[..]));
+        assert_eq!((again.len(), again[0].origin.serial, &again[0].packed[..]), (1, 2, &b"b\n"[..]));
         assert_eq!(spool.unsent(1000).len(), 2);
     }
 
