@@ -6,7 +6,7 @@ use redis::Value;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::entry::{Body, POSITION, READING, STREAM};
+use super::entry::{Body, POSITION, READ, READING, STREAM};
 use super::spool::Spool;
 use crate::engine::StreamId;
 use crate::link::{Fault, Link};
@@ -108,13 +108,15 @@ impl Courier {
         pipe.cmd("XRANGE").arg(STREAM).arg(&id).arg(&id).arg("COUNT").arg(1);
         pipe.cmd("HMGET").arg(READING).arg(POSITION).arg(field(self.spool.producer()));
         pipe.cmd("XLEN").arg(STREAM);
-        let told: (Value, (Option<String>, Option<u64>), i64) =
+        pipe.cmd("GET").arg(READ);
+        let told: (Value, (Option<String>, Option<u64>), i64, Option<String>) =
             self.link.call(0, async |connection| pipe.query_async(connection).await).await?;
-        let (found, (position, serial), length) = told;
+        let (found, (position, serial), length, read) = told;
         self.metrics.observations_stream_length.set(length);
         let there = matches!(&found, Value::Array(entries) if !entries.is_empty());
         let stored = serial.unwrap_or(0);
         self.spool.stored(stored);
+        self.spool.read(read.and_then(|text| text.parse().ok()).unwrap_or_default());
         let position: StreamId = position.and_then(|text| text.parse().ok()).unwrap_or_default();
         // Either the stream lost it, or it was passed over, since one before it was lost.
         if oldest.is_some_and(|(serial, id)| serial > stored && (!there || position >= id)) {

@@ -7,6 +7,8 @@ use crate::domain::Observation;
 
 /// The stream of accepted observations.
 pub(super) const STREAM: &str = "meta:observations";
+/// How far the leader has read it, by entry: what is read waits no longer. It bounds what pods take in and nothing else.
+pub(super) const READ: &str = "meta:observations:read";
 /// How far it is folded, by producer, as of the stored state; and, as [`POSITION`], by entry.
 pub(super) const READING: &str = "meta:reading";
 /// The field of [`READING`] that holds the last entry folded.
@@ -27,6 +29,9 @@ pub struct Pack {
 }
 
 impl Pack {
+    /// What a pack is held to take beside its bytes.
+    const BESIDE: usize = 128;
+
     /// Writes observations down, no more to a pack than an entry holds.
     pub fn write(observations: &[Observation]) -> Vec<Self> {
         let mut packs = Vec::new();
@@ -42,6 +47,11 @@ impl Pack {
             packs.push(Self { bytes: packer.take().into(), count });
         }
         packs
+    }
+
+    /// Bytes of memory that it stands for while it is held.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes.len() + Self::BESIDE
     }
 }
 

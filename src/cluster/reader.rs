@@ -10,7 +10,7 @@ use redis::{FromRedisValue, Script, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
-use super::entry::{Body, STREAM};
+use super::entry::{Body, READ, STREAM};
 use super::spool::{Batch, Spool};
 use crate::clock;
 use crate::domain::Observation;
@@ -92,6 +92,8 @@ impl Reader {
     const AHEAD: usize = 65_536;
     /// Bytes from which on lines are read beside the runtime's threads.
     const LARGE: usize = 64 * 1024;
+    /// Pause after few entries: called for each of them, this end and Redis would do little else under load.
+    const GATHER: Duration = Duration::from_millis(5);
     /// Between two tries to reach Redis.
     const RETRY: Duration = Duration::from_millis(100);
 
@@ -167,14 +169,18 @@ impl Reader {
             let _: i64 = self.link.call(0, async |connection| mend.invoke_async(connection).await).await?;
             self.mended = true;
         }
-        let mut command = redis::cmd("XREAD");
-        command.arg("COUNT").arg(Self::COUNT).arg("BLOCK").arg(Self::BLOCK.as_millis() as u64);
-        command.arg("STREAMS").arg(STREAM).arg(self.position.to_string());
-        let reply: Option<StreamReadReply> = self.link.command(&command, 0).await?;
+        let mut pipe = redis::pipe();
+        let position = self.position.to_string();
+        pipe.cmd("SET").arg(READ).arg(&position).ignore();
+        pipe.cmd("XREAD").arg("COUNT").arg(Self::COUNT).arg("BLOCK").arg(Self::BLOCK.as_millis() as u64);
+        pipe.arg("STREAMS").arg(STREAM).arg(&position);
+        let (reply,): (Option<StreamReadReply>,) =
+            self.link.call(0, async |connection| pipe.query_async(connection).await).await?;
         let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
         let mut batches = Vec::new();
-        let mut position = self.position;
+        let (mut position, mut count) = (self.position, 0);
         for entry in entries {
+            count += 1;
             position = entry.id.parse().map_err(|_| Fault::Other)?;
             match told(position, entry.map) {
                 Ok(told) => batches.push(told),
@@ -186,6 +192,9 @@ impl Reader {
         }
         self.arrive(batches).await;
         self.position = position;
+        if (1..Self::COUNT).contains(&count) {
+            sleep(Self::GATHER).await;
+        }
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use crate::engine::{Origin, StreamId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// No room now.
-    #[error("too much is held that no stored state holds yet")]
+    #[error("too much is held that the leader has not read, or that no stored state holds yet")]
     Full,
     /// More than there ever is room for.
     #[error("more than {capacity} observations")]
@@ -63,10 +63,16 @@ struct State {
     held: VecDeque<Held>,
     /// The last number given.
     last: u64,
+    /// Observations in all that were ever numbered.
+    numbered: u64,
     /// The first batch that is not known to be in the stream.
     unsent: u64,
     /// Whether Redis cannot be reached: what is taken in is then safe nowhere else.
     away: bool,
+    /// Observations taken in so far, all told.
+    taken: u64,
+    /// How many of those the leader has read.
+    read: u64,
     observations: usize,
     bytes: usize,
     closed: bool,
@@ -76,6 +82,10 @@ struct State {
 struct Held {
     packed: Bytes,
     count: usize,
+    /// Observations taken in up to its end, all told.
+    until: u64,
+    /// What it counts for among the bytes held.
+    weight: usize,
     /// The stream's name for it, once that is known.
     id: Option<StreamId>,
     /// Those who wait for it to be safe.
@@ -97,7 +107,8 @@ impl Safe {
 }
 
 impl Spool {
-    /// A spool that holds so many observations and so many bytes of them, of a process with this number.
+    /// A spool of a process with this number. It holds so many observations that the leader has not read, and so many
+    /// bytes in all.
     pub fn new(producer: u64, capacity: usize, most_bytes: usize) -> Self {
         let state = State { unsent: 1, away: true, ..State::default() };
         let taken = watch::Sender::new(0);
@@ -111,7 +122,7 @@ impl Spool {
     pub fn offer(&self, packs: Vec<Pack>) -> Result<Safe, Refused> {
         let Shared { capacity, most_bytes, .. } = *self.0;
         let count: usize = packs.iter().map(|pack| pack.count).sum();
-        let bytes: usize = packs.iter().map(|pack| pack.bytes.len()).sum();
+        let bytes: usize = packs.iter().map(Pack::weight).sum();
         if count > capacity || bytes > most_bytes {
             return Err(Refused::TooLarge { capacity });
         }
@@ -119,9 +130,10 @@ impl Spool {
         if state.closed {
             return Err(Refused::Closed);
         }
-        if count > capacity - state.observations || bytes > most_bytes - state.bytes {
+        if count > capacity.saturating_sub(state.unread()) || bytes > most_bytes - state.bytes {
             return Err(Refused::Full);
         }
+        state.taken += count as u64;
         state.observations += count;
         state.bytes += bytes;
         let (done, safe) = oneshot::channel();
@@ -235,10 +247,19 @@ impl Spool {
             && let Some(held) = state.held.pop_front()
         {
             state.observations -= held.count;
-            state.bytes -= held.packed.len();
+            state.bytes -= held.weight;
+            state.read = state.read.max(held.until);
             held.waiting.into_iter().for_each(tell);
         }
         state.unsent = state.unsent.max(state.first());
+    }
+
+    /// The leader has read the stream so far. One who leads next may have read less.
+    pub(super) fn read(&self, position: StreamId) {
+        let mut state = self.0.state.lock();
+        let read = state.held.partition_point(|held| held.id.is_some_and(|id| id <= position));
+        let stored = state.taken - state.observations as u64;
+        state.read = read.checked_sub(1).and_then(|last| state.held.get(last)).map_or(stored, |held| held.until);
     }
 
     /// The oldest batch held that the stream was said to have, and its name there.
@@ -272,11 +293,16 @@ impl State {
         usize::try_from(serial.saturating_sub(self.first())).unwrap_or(usize::MAX)
     }
 
+    /// Observations held that the leader has not read, as far as is known.
+    fn unread(&self) -> usize {
+        usize::try_from(self.taken - self.read).unwrap_or(usize::MAX)
+    }
+
     /// Makes numbered batches of what waits.
     fn number(&mut self) {
         while let Some((first, done)) = self.waiting.pop_front() {
             let mut waiting: Vec<_> = done.into_iter().collect();
-            let (mut count, mut bytes) = (first.count, BytesMut::new());
+            let (mut count, mut weight, mut bytes) = (first.count, first.weight(), BytesMut::new());
             while let Some((next, _)) = self.waiting.front()
                 && fit(count + next.count, first.bytes.len().max(bytes.len()) + next.bytes.len())
                 && let Some((next, done)) = self.waiting.pop_front()
@@ -286,6 +312,7 @@ impl State {
                 }
                 bytes.extend_from_slice(&next.bytes);
                 count += next.count;
+                weight += next.weight();
                 waiting.extend(done);
             }
             let packed = if bytes.is_empty() { first.bytes } else { bytes.freeze() };
@@ -293,7 +320,8 @@ impl State {
                 waiting.drain(..).for_each(tell);
             }
             self.last += 1;
-            self.held.push_back(Held { packed, count, id: None, waiting });
+            self.numbered += count as u64;
+            self.held.push_back(Held { packed, count, until: self.numbered, weight, id: None, waiting });
         }
     }
 }
@@ -350,17 +378,47 @@ mod tests {
 
     #[test]
     fn it_is_bounded_and_room_comes_back() {
-        let spool = Spool::new(7, 3, 10);
+        let weight = part("01234567\n")[0].weight();
+        let spool = Spool::new(7, 3, 2 * weight - 1);
         assert_eq!(spool.offer(part("a\nb\nc\nd\n")).unwrap_err(), Refused::TooLarge { capacity: 3 });
-        assert_eq!(spool.offer(part("0123456789\n")).unwrap_err(), Refused::TooLarge { capacity: 3 });
+        assert_eq!(spool.offer(part(&"0".repeat(2 * weight))).unwrap_err(), Refused::TooLarge { capacity: 3 });
         spool.offer(part("a\nb\n")).unwrap();
         assert_eq!(spool.offer(part("a\nb\n")).unwrap_err(), Refused::Full);
-        assert_eq!(spool.offer(part("01234567\n")).unwrap_err(), Refused::Full);
+        assert_eq!(spool.offer(part(&"0".repeat(weight))).unwrap_err(), Refused::Full);
         assert_eq!(spool.unsent(100).len(), 1);
         spool.stored(1);
         spool.offer(part("a\nb\n")).unwrap();
         spool.close();
         assert_eq!(spool.offer(part("a\n")).unwrap_err(), Refused::Closed);
+    }
+
+    #[test]
+    fn what_the_leader_has_read_waits_for_nothing_but_a_stored_state() {
+        let weight = part("a\nb\n")[0].weight();
+        let spool = Spool::new(7, 4, 5 * weight);
+        let send = |serial| {
+            spool.offer(part("a\nb\n"))?;
+            spool.unsent(1000);
+            spool.sent(serial, id(serial));
+            Ok(())
+        };
+        assert_eq!((send(1), send(2), send(3)), (Ok(()), Ok(()), Err(Refused::Full)));
+        spool.read(id(1));
+        assert_eq!((send(3), send(4), spool.len()), (Ok(()), Err(Refused::Full), 6));
+        // Another one leads, who goes on from an older state.
+        spool.read(id(0));
+        assert_eq!(send(4), Err(Refused::Full));
+        spool.read(id(9));
+        assert_eq!(
+            (send(4), send(5), send(6)),
+            (Ok(()), Ok(()), Err(Refused::Full)),
+            "its bytes are bounded all the same"
+        );
+        spool.stored(1);
+        assert_eq!((send(6), spool.len()), (Ok(()), 10));
+        spool.stored(6);
+        spool.read(id(2));
+        assert_eq!((send(7), send(8), send(9)), (Ok(()), Ok(()), Err(Refused::Full)), "what is stored was read");
     }
 
     #[test]
