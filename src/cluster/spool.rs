@@ -415,6 +415,7 @@ mod tests {
             "its bytes are bounded all the same"
         );
         spool.stored(1);
+        spool.read(id(5));
         assert_eq!((send(6), spool.len()), (Ok(()), 10));
         spool.stored(6);
         spool.read(id(2));
