@@ -88,7 +88,7 @@ impl Courier {
             let origin = batch.origin;
             let entry = pipe.cmd("XADD").arg(STREAM).arg("*");
             entry.arg("producer").arg(field(origin.producer)).arg("serial").arg(origin.serial);
-            entry.arg("first").arg(origin.first).arg(Body::PACK).arg(&batch.packed[..]);
+            entry.arg("first").arg(origin.first).arg("count").arg(batch.count).arg(Body::PACK).arg(&batch.packed[..]);
             bytes += batch.packed.len();
         }
         let ids: Vec<String> = self.link.call(bytes, async |connection| pipe.query_async(connection).await).await?;

@@ -58,8 +58,8 @@ impl Pack {
 /// What an entry holds.
 #[derive(Debug)]
 pub(super) enum Body {
-    /// A pack, under [`Self::PACK`].
-    Pack(Bytes),
+    /// A pack, under [`Self::PACK`], and how many observations are in it.
+    Pack(Bytes, usize),
     /// Lines of JSON, as they were written before there were packs.
     Lines(Bytes),
 }
@@ -71,21 +71,21 @@ impl Body {
     const LINES: &str = "lines";
 
     /// Finds it among an entry's fields; `None`: it is in a format that is not known here.
-    pub(super) fn of(mut field: impl FnMut(&str) -> Option<Vec<u8>>) -> Option<Self> {
-        let pack = field(Self::PACK).map(|bytes| Self::Pack(bytes.into()));
+    pub(super) fn of(count: usize, mut field: impl FnMut(&str) -> Option<Vec<u8>>) -> Option<Self> {
+        let pack = field(Self::PACK).map(|bytes| Self::Pack(bytes.into(), count));
         pack.or_else(|| field(Self::LINES).map(|bytes| Self::Lines(bytes.into())))
     }
 
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Pack(bytes) | Self::Lines(bytes) => bytes.len(),
+            Self::Pack(bytes, _) | Self::Lines(bytes) => bytes.len(),
         }
     }
 
     /// Reads the observations back, and says whether that were all.
     pub(super) fn read(&self) -> (Vec<Observation>, bool) {
         match self {
-            Self::Pack(bytes) => unpack(bytes),
+            Self::Pack(bytes, count) => unpack(bytes, *count),
             Self::Lines(bytes) => {
                 let mut whole = true;
                 let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(packs.iter().map(|pack| pack.count).collect::<Vec<_>>(), [MOST, MOST, 500]);
         let mut back = Vec::new();
         for pack in packs {
-            let (read, whole) = Body::Pack(pack.bytes).read();
+            let (read, whole) = Body::Pack(pack.bytes, pack.count).read();
             assert_eq!((read.len(), whole), (pack.count, true));
             back.extend(read);
         }
@@ -138,12 +138,12 @@ mod tests {
         let lines = format!("{{\"agent\":\n{json}\nnot JSON\n{json}");
         let of = |name: &'static str, bytes: &[u8]| {
             let bytes = bytes.to_vec();
-            Body::of(move |field| (field == name).then(|| bytes.clone()))
+            Body::of(1, move |field| (field == name).then(|| bytes.clone()))
         };
         let (read, whole) = of("lines", lines.as_bytes()).unwrap().read();
         assert_eq!((read.len(), whole), (2, false), "what cannot be read takes nothing with it");
         assert!(of("lines", json.as_bytes()).unwrap().read().1);
-        assert!(matches!(of("pack", b""), Some(Body::Pack(_))));
+        assert!(matches!(of("pack", b""), Some(Body::Pack(_, 1))));
         assert!(of("crate", b"").is_none());
     }
 }

@@ -154,7 +154,8 @@ impl Reader {
                     return Ok(());
                 }
                 let last = batches.last().map_or(self.own, |batch| batch.origin.serial);
-                let told = |batch: Batch| Told { origin: batch.origin, id: None, body: Body::Pack(batch.packed) };
+                let told =
+                    |batch: Batch| Told { origin: batch.origin, id: None, body: Body::Pack(batch.packed, batch.count) };
                 self.arrive(batches.into_iter().map(told).collect()).await;
                 self.own = last;
                 Ok(())
@@ -226,11 +227,11 @@ impl Reader {
 /// Reads an entry's fields.
 fn told(id: StreamId, mut fields: HashMap<String, Value>) -> Result<Told, Alien> {
     let mut number = |name| u64::from_redis_value(fields.remove(name)?).ok();
-    let mut origin =
-        || Some(Origin { producer: number("producer")?, serial: number("serial")?, first: number("first")? });
-    let origin = origin().ok_or(Alien::Empty)?;
-    let body = Body::of(|name| Vec::from_redis_value(fields.remove(name)?).ok()).ok_or(Alien::Unknown)?;
-    Ok(Told { origin, id: Some(id), body })
+    let origin = number("producer").zip(number("serial")).zip(number("first"));
+    let ((producer, serial), first) = origin.ok_or(Alien::Empty)?;
+    let count = number("count").and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
+    let body = Body::of(count, |name| Vec::from_redis_value(fields.remove(name)?).ok()).ok_or(Alien::Unknown)?;
+    Ok(Told { origin: Origin { producer, serial, first }, id: Some(id), body })
 }
 
 impl Arrivals {

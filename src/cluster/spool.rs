@@ -167,6 +167,11 @@ impl Spool {
         self.0.state.lock().observations
     }
 
+    /// Observations held that the leader has not read, as far as is known.
+    pub fn unread(&self) -> usize {
+        self.0.state.lock().unread()
+    }
+
     /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -293,7 +298,7 @@ impl State {
         usize::try_from(serial.saturating_sub(self.first())).unwrap_or(usize::MAX)
     }
 
-    /// Observations held that the leader has not read, as far as is known.
+    /// See [`Spool::unread`].
     fn unread(&self) -> usize {
         usize::try_from(self.taken - self.read).unwrap_or(usize::MAX)
     }
@@ -404,7 +409,8 @@ mod tests {
         };
         assert_eq!((send(1), send(2), send(3)), (Ok(()), Ok(()), Err(Refused::Full)));
         spool.read(id(1));
-        assert_eq!((send(3), send(4), spool.len()), (Ok(()), Err(Refused::Full), 6));
+        assert_eq!((send(3), send(4)), (Ok(()), Err(Refused::Full)));
+        assert_eq!((spool.len(), spool.unread()), (6, 4));
         // Another one leads, who goes on from an older state.
         spool.read(id(0));
         assert_eq!(send(4), Err(Refused::Full));

@@ -16,11 +16,11 @@ pub enum Way {
 }
 
 impl Way {
-    /// Observations on the way.
+    /// Observations on the way to be folded.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Direct(queue) => queue.len(),
-            Self::Shared(spool) => spool.len(),
+            Self::Shared(spool) => spool.unread(),
         }
     }
 
