@@ -109,7 +109,7 @@ impl Courier {
         pipe.cmd("HMGET").arg(READING).arg(POSITION).arg(field(self.spool.producer()));
         pipe.cmd("XLEN").arg(STREAM);
         pipe.cmd("GET").arg(READ);
-        let told: (Value, (Option<String>, Option<u64>), i64, Option<String>) =
+        let told: (Value, Stored, i64, Option<String>) =
             self.link.call(0, async |connection| pipe.query_async(connection).await).await?;
         let (found, (position, serial), length, read) = told;
         self.metrics.observations_stream_length.set(length);
@@ -144,6 +144,9 @@ impl Courier {
         self.away = Some((fault, since));
     }
 }
+
+/// What a stored state holds: all up to this entry, and up to this batch of this process.
+type Stored = (Option<String>, Option<u64>);
 
 /// A producer's name in Redis.
 fn field(producer: u64) -> String {
