@@ -6,7 +6,7 @@ use redis::Value;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::entry::{POSITION, READING, STREAM};
+use super::entry::{Body, POSITION, READ, READING, STREAM};
 use super::spool::Spool;
 use crate::engine::StreamId;
 use crate::link::{Fault, Link};
@@ -88,8 +88,8 @@ impl Courier {
             let origin = batch.origin;
             let entry = pipe.cmd("XADD").arg(STREAM).arg("*");
             entry.arg("producer").arg(field(origin.producer)).arg("serial").arg(origin.serial);
-            entry.arg("first").arg(origin.first).arg("lines").arg(&batch.lines[..]);
-            bytes += batch.lines.len();
+            entry.arg("first").arg(origin.first).arg("count").arg(batch.count).arg(Body::PACK).arg(&batch.packed[..]);
+            bytes += batch.packed.len();
         }
         let ids: Vec<String> = self.link.call(bytes, async |connection| pipe.query_async(connection).await).await?;
         for (batch, id) in batches.iter().zip(ids) {
@@ -108,13 +108,15 @@ impl Courier {
         pipe.cmd("XRANGE").arg(STREAM).arg(&id).arg(&id).arg("COUNT").arg(1);
         pipe.cmd("HMGET").arg(READING).arg(POSITION).arg(field(self.spool.producer()));
         pipe.cmd("XLEN").arg(STREAM);
-        let told: (Value, (Option<String>, Option<u64>), i64) =
+        pipe.cmd("GET").arg(READ);
+        let told: (Value, Stored, i64, Option<String>) =
             self.link.call(0, async |connection| pipe.query_async(connection).await).await?;
-        let (found, (position, serial), length) = told;
+        let (found, (position, serial), length, read) = told;
         self.metrics.observations_stream_length.set(length);
         let there = matches!(&found, Value::Array(entries) if !entries.is_empty());
         let stored = serial.unwrap_or(0);
         self.spool.stored(stored);
+        self.spool.read(read.and_then(|text| text.parse().ok()).unwrap_or_default());
         let position: StreamId = position.and_then(|text| text.parse().ok()).unwrap_or_default();
         // Either the stream lost it, or it was passed over, since one before it was lost.
         if oldest.is_some_and(|(serial, id)| serial > stored && (!there || position >= id)) {
@@ -142,6 +144,9 @@ impl Courier {
         self.away = Some((fault, since));
     }
 }
+
+/// What a stored state holds: all up to this entry, and up to this batch of this process.
+type Stored = (Option<String>, Option<u64>);
 
 /// A producer's name in Redis.
 fn field(producer: u64) -> String {

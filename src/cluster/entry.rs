@@ -1,11 +1,14 @@
-//! Observations on their way through Redis: lines of JSON, many to an entry of the stream.
+//! Observations on their way through Redis, many to an entry of the stream.
 
 use bytes::Bytes;
 
+use super::pack::{Packer, unpack};
 use crate::domain::Observation;
 
 /// The stream of accepted observations.
 pub(super) const STREAM: &str = "meta:observations";
+/// How far the leader has read it, by entry: what is read waits no longer. It bounds what pods take in and nothing else.
+pub(super) const READ: &str = "meta:observations:read";
 /// How far it is folded, by producer, as of the stored state; and, as [`POSITION`], by entry.
 pub(super) const READING: &str = "meta:reading";
 /// The field of [`READING`] that holds the last entry folded.
@@ -18,39 +21,78 @@ const FULL: usize = 256 * 1024;
 
 /// Observations in their form on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lines {
-    /// A line each, with its newline.
+pub struct Pack {
+    /// See [`super::pack`].
     pub bytes: Bytes,
     /// How many.
     pub count: usize,
 }
 
-impl Lines {
-    /// Writes observations down, no more to a part than an entry holds.
+impl Pack {
+    /// What a pack is held to take beside its bytes.
+    const BESIDE: usize = 128;
+
+    /// Writes observations down, no more to a pack than an entry holds.
     pub fn write(observations: &[Observation]) -> Vec<Self> {
-        let mut parts = Vec::new();
-        let (mut bytes, mut count) = (Vec::new(), 0);
+        let mut packs = Vec::new();
+        let (mut packer, mut count) = (Packer::default(), 0);
         for observation in observations {
-            // Plain data with text keys always has a JSON form, and writing to memory does not fail.
-            let _ = serde_json::to_writer(&mut bytes, observation);
-            bytes.push(b'\n');
+            packer.add(observation);
             count += 1;
-            if count == MOST || bytes.len() >= FULL {
-                parts.push(Self { bytes: std::mem::take(&mut bytes).into(), count: std::mem::take(&mut count) });
+            if count == MOST || packer.len() >= FULL {
+                packs.push(Self { bytes: packer.take().into(), count: std::mem::take(&mut count) });
             }
         }
         if count > 0 {
-            parts.push(Self { bytes: bytes.into(), count });
+            packs.push(Self { bytes: packer.take().into(), count });
         }
-        parts
+        packs
     }
 
-    /// Reads lines back. What is none, since another version wrote it, is left out and counted.
-    pub fn read(bytes: &[u8]) -> (Vec<Observation>, usize) {
-        let mut unread = 0;
-        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let read = lines.filter_map(|line| serde_json::from_slice(line).inspect_err(|_| unread += 1).ok()).collect();
-        (read, unread)
+    /// Bytes of memory that it stands for while it is held.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes.len() + Self::BESIDE
+    }
+}
+
+/// What an entry holds.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// A pack, under [`Self::PACK`], and how many observations are in it.
+    Pack(Bytes, usize),
+    /// Lines of JSON, as they were written before there were packs.
+    Lines(Bytes),
+}
+
+impl Body {
+    /// The field of an entry that is written now. Another format gets another name: who does not know it leaves the entry
+    /// to its producer, who sends it again until somebody leads that does.
+    pub(super) const PACK: &str = "pack";
+    const LINES: &str = "lines";
+
+    /// Finds it among an entry's fields; `None`: it is in a format that is not known here.
+    pub(super) fn of(count: usize, mut field: impl FnMut(&str) -> Option<Vec<u8>>) -> Option<Self> {
+        let pack = field(Self::PACK).map(|bytes| Self::Pack(bytes.into(), count));
+        pack.or_else(|| field(Self::LINES).map(|bytes| Self::Lines(bytes.into())))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Pack(bytes, _) | Self::Lines(bytes) => bytes.len(),
+        }
+    }
+
+    /// Reads the observations back, and says whether that were all.
+    pub(super) fn read(&self) -> (Vec<Observation>, bool) {
+        match self {
+            Self::Pack(bytes, count) => unpack(bytes, *count),
+            Self::Lines(bytes) => {
+                let mut whole = true;
+                let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                let read = lines.filter_map(|line| serde_json::from_slice(line).inspect_err(|_| whole = false).ok());
+                (read.collect(), whole)
+            }
+        }
     }
 }
 
@@ -62,66 +104,46 @@ pub(super) fn fit(count: usize, bytes: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
-        AgentId, CallKey, Failure, Kind, ObservationKey, Probability, Role, SessionKey, Source, Text, Timestamp,
-        ToolName,
-    };
+    use crate::domain::{AgentId, Kind, SessionKey, Source, Text, Timestamp};
 
-    #[test]
-    fn observations_come_back_as_they_went() {
-        let text = || Some(Text::new("line one\nline two \"quoted\" \u{1f600}"));
-        let kinds = [
-            Kind::Thought { text: text() },
-            Kind::Message { role: Role::User, text: None },
-            Kind::Action { tool: ToolName::fitted("ls"), arguments: text(), call: Some(CallKey::from_u64(u64::MAX)) },
-            Kind::Result {
-                call: None,
-                tool: Some(ToolName::fitted("ls")),
-                ok: false,
-                error: Some(Failure::new("429")),
-                text: text(),
-                duration_ms: Some(0.1 + 0.2),
-            },
-            Kind::Claim {
-                claim: crate::domain::ClaimKey::from_u64(1),
-                confidence: Probability::new(1.0 / 3.0).unwrap(),
-                correct: Some(true),
-                task: None,
-            },
-            Kind::Verdict { claim: crate::domain::ClaimKey::from_u64(1), correct: false },
-            Kind::Progress { done: 1e-300, total: None },
-            Kind::Usage { input_tokens: u64::MAX, output_tokens: 0, cost: Some(0.25), context_window: None },
-        ];
-        let observations: Vec<_> = kinds
-            .into_iter()
-            .cycle()
-            .take(2500)
-            .enumerate()
-            .map(|(i, kind)| Observation {
-                agent: AgentId::fitted(&format!("a/{i}")),
-                session: SessionKey::of("s"),
-                id: (i % 2 == 0).then(|| ObservationKey::from_u64(i as u64)),
-                at: Timestamp::from_nanos(1_763_942_048_123_456_789),
-                source: Source::OtlpTraces,
-                kind,
-            })
-            .collect();
-        let parts = Lines::write(&observations);
-        assert!(parts.len() >= 3 && parts.iter().all(|part| part.count <= MOST));
-        let mut back = Vec::new();
-        for part in parts {
-            let (read, unread) = Lines::read(&part.bytes);
-            assert_eq!((read.len(), unread), (part.count, 0));
-            back.extend(read);
+    fn observation(agent: &str, text: &str) -> Observation {
+        Observation {
+            agent: AgentId::fitted(agent),
+            session: SessionKey::default(),
+            id: None,
+            at: Timestamp::from_nanos(5),
+            source: Source::Native,
+            kind: Kind::Thought { text: Some(Text::new(text)) },
         }
-        assert_eq!(back, observations);
-        assert!(Lines::write(&[]).is_empty());
     }
 
     #[test]
-    fn what_cannot_be_read_takes_nothing_with_it() {
-        let line = r#"{"agent":"a","session":1,"id":null,"at":5,"source":"native","kind":{"thought":{"text":null}}}"#;
-        let (read, unread) = Lines::read(format!("{{\"agent\":\n{line}\nnot JSON\n{line}").as_bytes());
-        assert_eq!((read.len(), unread), (2, 2));
+    fn many_are_several_packs_each_of_which_can_be_read() {
+        let observations: Vec<_> = (0..2500).map(|i| observation("a", &i.to_string())).collect();
+        let packs = Pack::write(&observations);
+        assert_eq!(packs.iter().map(|pack| pack.count).collect::<Vec<_>>(), [MOST, MOST, 500]);
+        let mut back = Vec::new();
+        for pack in packs {
+            let (read, whole) = Body::Pack(pack.bytes, pack.count).read();
+            assert_eq!((read.len(), whole), (pack.count, true));
+            back.extend(read);
+        }
+        assert_eq!(back, observations);
+        assert!(Pack::write(&[]).is_empty());
+    }
+
+    #[test]
+    fn an_entry_of_before_is_read_and_one_of_later_is_not() {
+        let json = serde_json::to_string(&observation("a", "b")).unwrap();
+        let lines = format!("{{\"agent\":\n{json}\nnot JSON\n{json}");
+        let of = |name: &'static str, bytes: &[u8]| {
+            let bytes = bytes.to_vec();
+            Body::of(1, move |field| (field == name).then(|| bytes.clone()))
+        };
+        let (read, whole) = of("lines", lines.as_bytes()).unwrap().read();
+        assert_eq!((read.len(), whole), (2, false), "what cannot be read takes nothing with it");
+        assert!(of("lines", json.as_bytes()).unwrap().read().1);
+        assert!(matches!(of("pack", b""), Some(Body::Pack(_, 1))));
+        assert!(of("crate", b"").is_none());
     }
 }

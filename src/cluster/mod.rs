@@ -10,6 +10,7 @@ mod courier;
 mod entry;
 mod frames;
 mod lease;
+mod pack;
 mod reader;
 mod registrar;
 mod spool;
@@ -19,7 +20,7 @@ mod tests;
 
 pub use config::Config;
 pub use courier::Courier;
-pub use entry::Lines;
+pub use entry::Pack;
 pub use frames::{FrameReader, FrameWriter, Notice, Sent, Wish, Wishes};
 pub use lease::{Answer, Ask, Lease, Loss, Next, Request, Settings, Term};
 pub use reader::{Arrivals, Reader, Source};

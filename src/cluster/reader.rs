@@ -10,7 +10,7 @@ use redis::{FromRedisValue, Script, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
-use super::entry::{Lines, STREAM};
+use super::entry::{Body, READ, STREAM};
 use super::spool::{Batch, Spool};
 use crate::clock;
 use crate::domain::Observation;
@@ -35,6 +35,24 @@ struct Arrival {
     /// The stream's name for it; `None`: it comes from the spool.
     id: Option<StreamId>,
     observations: Vec<Observation>,
+}
+
+/// A batch that is to be read.
+#[derive(Debug)]
+struct Told {
+    origin: Origin,
+    id: Option<StreamId>,
+    body: Body,
+}
+
+/// An entry that is none of ours.
+#[derive(Debug)]
+enum Alien {
+    /// It says nothing of a batch: what mends the stream, for one.
+    Empty,
+    /// It is a batch that cannot be read here. Folding what its producer sends next would pass over it; so that is passed
+    /// over, too, and sent again, until somebody leads who can.
+    Unknown,
 }
 
 #[derive(Debug)]
@@ -74,6 +92,8 @@ impl Reader {
     const AHEAD: usize = 65_536;
     /// Bytes from which on lines are read beside the runtime's threads.
     const LARGE: usize = 64 * 1024;
+    /// Pause after few entries: called for each of them, this end and Redis would do little else under load.
+    const GATHER: Duration = Duration::from_millis(5);
     /// Between two tries to reach Redis.
     const RETRY: Duration = Duration::from_millis(100);
 
@@ -134,7 +154,9 @@ impl Reader {
                     return Ok(());
                 }
                 let last = batches.last().map_or(self.own, |batch| batch.origin.serial);
-                self.arrive(batches.into_iter().map(|batch| (None, batch)).collect()).await;
+                let told =
+                    |batch: Batch| Told { origin: batch.origin, id: None, body: Body::Pack(batch.packed, batch.count) };
+                self.arrive(batches.into_iter().map(told).collect()).await;
                 self.own = last;
                 Ok(())
             }
@@ -148,35 +170,45 @@ impl Reader {
             let _: i64 = self.link.call(0, async |connection| mend.invoke_async(connection).await).await?;
             self.mended = true;
         }
-        let mut command = redis::cmd("XREAD");
-        command.arg("COUNT").arg(Self::COUNT).arg("BLOCK").arg(Self::BLOCK.as_millis() as u64);
-        command.arg("STREAMS").arg(STREAM).arg(self.position.to_string());
-        let reply: Option<StreamReadReply> = self.link.command(&command, 0).await?;
+        let mut pipe = redis::pipe();
+        let position = self.position.to_string();
+        pipe.cmd("SET").arg(READ).arg(&position).ignore();
+        pipe.cmd("XREAD").arg("COUNT").arg(Self::COUNT).arg("BLOCK").arg(Self::BLOCK.as_millis() as u64);
+        pipe.arg("STREAMS").arg(STREAM).arg(&position);
+        let (reply,): (Option<StreamReadReply>,) =
+            self.link.call(0, async |connection| pipe.query_async(connection).await).await?;
         let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
         let mut batches = Vec::new();
-        let mut position = self.position;
+        let (mut position, mut count) = (self.position, 0);
         for entry in entries {
+            count += 1;
             position = entry.id.parse().map_err(|_| Fault::Other)?;
-            match batch(entry.map) {
-                Some(batch) => batches.push((Some(position), batch)),
-                None => tracing::debug!(%position, "an entry of the stream holds no observations"),
+            match told(position, entry.map) {
+                Ok(told) => batches.push(told),
+                Err(Alien::Empty) => tracing::debug!(%position, "an entry of the stream holds no observations"),
+                Err(Alien::Unknown) => {
+                    tracing::error!(%position, "an entry of the stream is in a format of another version: passed over")
+                }
             }
         }
         self.arrive(batches).await;
         self.position = position;
+        if (1..Self::COUNT).contains(&count) {
+            sleep(Self::GATHER).await;
+        }
         Ok(())
     }
 
     /// Hands batches to the heart.
-    async fn arrive(&self, batches: Vec<(Option<StreamId>, Batch)>) {
-        let bytes: usize = batches.iter().map(|(_, batch)| batch.lines.len()).sum();
+    async fn arrive(&self, batches: Vec<Told>) {
+        let bytes: usize = batches.iter().map(|told| told.body.len()).sum();
         let read = move || {
-            let read = |(id, batch): (Option<StreamId>, Batch)| {
-                let (observations, unread) = Lines::read(&batch.lines);
-                if unread > 0 {
-                    tracing::error!(unread, "observations that another version wrote cannot be read");
+            let read = |Told { origin, id, body }: Told| {
+                let (observations, whole) = body.read();
+                if !whole {
+                    tracing::error!(read = observations.len(), "not all observations of a batch can be read");
                 }
-                Arrival { origin: batch.origin, id, observations }
+                Arrival { origin, id, observations }
             };
             batches.into_iter().map(read).collect::<Vec<_>>()
         };
@@ -192,11 +224,14 @@ impl Reader {
     }
 }
 
-fn batch(mut fields: HashMap<String, Value>) -> Option<Batch> {
+/// Reads an entry's fields.
+fn told(id: StreamId, mut fields: HashMap<String, Value>) -> Result<Told, Alien> {
     let mut number = |name| u64::from_redis_value(fields.remove(name)?).ok();
-    let origin = Origin { producer: number("producer")?, serial: number("serial")?, first: number("first")? };
-    let lines = Vec::<u8>::from_redis_value(fields.remove("lines")?).ok()?;
-    Some(Batch { origin, lines: lines.into(), count: 0 })
+    let origin = number("producer").zip(number("serial")).zip(number("first"));
+    let ((producer, serial), first) = origin.ok_or(Alien::Empty)?;
+    let count = number("count").and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
+    let body = Body::of(count, |name| Vec::from_redis_value(fields.remove(name)?).ok()).ok_or(Alien::Unknown)?;
+    Ok(Told { origin: Origin { producer, serial, first }, id: Some(id), body })
 }
 
 impl Arrivals {

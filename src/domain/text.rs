@@ -27,6 +27,12 @@ impl Text {
         Self { hash: xxh3_64(text.as_bytes()), excerpt: text[..end].into() }
     }
 
+    /// A text of which [`Self::hash`] and [`Self::excerpt`] were written down; an excerpt that is too long is cut.
+    pub fn from_parts(hash: u64, excerpt: &str) -> Self {
+        let end = excerpt.floor_char_boundary(Self::MAX_EXCERPT);
+        Self { hash, excerpt: excerpt[..end].into() }
+    }
+
     /// Hash of the whole text. Equal texts have equal hashes.
     pub fn hash(&self) -> u64 {
         self.hash
@@ -54,6 +60,8 @@ mod tests {
         assert!(text.excerpt().len() <= Text::MAX_EXCERPT);
         assert!(text.excerpt().chars().all(|c| c == 'é'));
         assert_ne!(text, Text::new(&"é".repeat(501)));
+        assert_eq!(text, Text::from_parts(text.hash(), text.excerpt()));
+        assert_eq!(text, Text::from_parts(text.hash(), &"é".repeat(500)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Observations, from decoded to queued and counted.
 
-use crate::cluster::{Lines, Refused, Safe, Spool};
+use crate::cluster::{Pack, Refused, Safe, Spool};
 use crate::domain::{KindName, Observation, Source, Timestamp};
 use crate::ingest::queue::{OfferError, RETRY_AFTER, Sender};
 use crate::ingest::{self, Batch, RejectReason, native};
@@ -16,11 +16,11 @@ pub enum Way {
 }
 
 impl Way {
-    /// Observations on the way.
+    /// Observations on the way to be folded.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Direct(queue) => queue.len(),
-            Self::Shared(spool) => spool.len(),
+            Self::Shared(spool) => spool.unread(),
         }
     }
 
@@ -35,7 +35,7 @@ impl Way {
             Self::Direct(queue) => return queue.offer(observations).map(|()| None),
             Self::Shared(spool) => spool,
         };
-        spool.offer(Lines::write(&observations)).map(Some).map_err(|refused| match refused {
+        spool.offer(Pack::write(&observations)).map(Some).map_err(|refused| match refused {
             Refused::Full => OfferError::Full { retry_after: RETRY_AFTER },
             Refused::TooLarge { capacity } => OfferError::TooLarge { capacity },
             Refused::Closed => OfferError::Closed,

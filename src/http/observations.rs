@@ -21,7 +21,7 @@ use crate::ingest::{Batch, Error, Limits, native, otlp};
 /// Bodies from this size on, and all compressed ones, are decoded beside the runtime's threads.
 const LARGE: usize = 64 * 1024;
 /// So are batches of more observations than this written down.
-const MANY: usize = 256;
+const MANY: usize = 4096;
 
 #[derive(Serialize)]
 struct Answer<'a> {

@@ -221,6 +221,12 @@ impl Error {
     }
 }
 
+/// Room for the observations of a body of so many bytes: as many as ordinary ones are, and no more memory than thrice the
+/// body. A list that grows to that would be copied a few times, into memory that is zeroed each time.
+fn room(bytes: usize) -> usize {
+    bytes / 96
+}
+
 /// The text of a body, without a byte order mark.
 fn text(bytes: &[u8]) -> Result<&str, Error> {
     let text = std::str::from_utf8(bytes).map_err(|error| Error::Utf8 { offset: error.valid_up_to() })?;

@@ -8,7 +8,7 @@ use super::Problems;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Observations that may wait for the next beat; more are answered with 503.
+    /// Observations that may wait for the next beat, or for the pod that leads to read them; more are answered with 503.
     pub queue: usize,
     /// Largest request body as sent, in bytes.
     pub body_bytes: usize,

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use self::check::Checker;
 use self::raw::Item;
-use super::{Batch, Error, Limits, Refusal, RejectReason, text};
+use super::{Batch, Error, Limits, Refusal, RejectReason, room, text};
 use crate::domain::{Observation, Source, Timestamp};
 
 mod check;
@@ -127,7 +127,15 @@ impl Decoder<'_> {
 
     fn lines(mut self, bytes: &[u8]) -> Result<Batch, Error> {
         let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-        for line in bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()) {
+        self.batch.accepted.reserve(room(bytes.len()).min(self.limits.items));
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+            let line = rest[..end].trim_ascii();
+            rest = rest.get(end + 1..).unwrap_or_default();
+            if line.is_empty() {
+                continue;
+            }
             let checked = decode_dated(line, &mut self.checker);
             self.push(checked);
             if self.is_over() {

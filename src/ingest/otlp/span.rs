@@ -153,13 +153,13 @@ struct Mapping<'s, 'o> {
 impl Mapping<'_, '_> {
     /// Adds an observation whose id is the span's and this suffix.
     fn add(&mut self, suffix: &str, at: Timestamp, kind: Kind) {
-        let id = (!self.span.id.is_empty()).then(|| format!("{}:{suffix}", self.span.id));
+        let id = (!self.span.id.is_empty()).then(|| [&*self.span.id, ":", suffix].concat());
         self.recorder.add(id, at, kind);
     }
 
     /// Joins what this span alone says: call ids of models repeat across runs, span ids do not.
     fn call(&self) -> Option<CallKey> {
-        let id = Some(self.span.id.clone()).filter(|id| !id.is_empty());
+        let id = Some(Cow::Borrowed(&*self.span.id)).filter(|id| !id.is_empty());
         id.or_else(|| self.span.attributes.text(&["gen_ai.tool.call.id"])).map(|id| CallKey::of(&id))
     }
 

@@ -188,5 +188,9 @@ pub(super) struct Log<'a> {
 /// An id as it is kept: bytes as hex.
 pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for digit in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+        hex.push(char::from(DIGITS[usize::from(digit)]));
+    }
+    hex
 }
