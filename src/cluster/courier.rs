@@ -41,7 +41,8 @@ impl Courier {
         let (mut retry, mut look) = (Instant::now(), Instant::now());
         loop {
             news.mark_unchanged();
-            self.metrics.spool_observations.set(i64::try_from(self.spool.len()).unwrap_or(i64::MAX));
+            self.metrics.spool_observations.set(gauge(self.spool.len()));
+            self.metrics.spool_unsent_observations.set(gauge(self.spool.only_here()));
             let now = Instant::now();
             let may = now >= retry;
             let outcome = if may && now >= look {
@@ -147,6 +148,10 @@ impl Courier {
 
 /// What a stored state holds: all up to this entry, and up to this batch of this process.
 type Stored = (Option<String>, Option<u64>);
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
 
 /// A producer's name in Redis.
 fn field(producer: u64) -> String {

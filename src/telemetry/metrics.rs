@@ -139,6 +139,8 @@ metrics! {
     cluster_epoch: IntGauge,
     /// Observations accepted by this process that no stored state is known to hold.
     spool_observations: IntGauge,
+    /// Those of them that Redis is not known to have: what would be lost with this process.
+    spool_unsent_observations: IntGauge,
     /// Entries in the stream of observations: those that no stored state holds, and a few that one does.
     observations_stream_length: IntGauge,
     /// Requests refused for their credentials, by reason.

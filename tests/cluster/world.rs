@@ -167,14 +167,27 @@ impl World {
             };
             if seen.iter().all(well) {
                 self.history.note(format!("all is well after {:?}: {}", began.elapsed(), first.1));
-                // What was accepted into a spool is on its way.
-                sleep(Duration::from_millis(1500)).await;
+                self.all_sent().await;
                 return;
             }
             sleep(Duration::from_millis(50)).await;
         }
         let told: Vec<_> = seen.iter().map(|body| format!("{} {}", body["epoch"], body["state"]["cluster"])).collect();
         self.history.wrong(format!("it is not well after {RECOVERY:?}: {}", told.join(", ")));
+    }
+
+    /// Waits until no pod holds what Redis does not.
+    async fn all_sent(&self) {
+        let began = Instant::now();
+        for pod in 0..PODS {
+            while self.daemon(pod).metric("spool_unsent_observations").await > 0.0 {
+                if began.elapsed() > RECOVERY {
+                    self.history.wrong(format!("{} sends Redis nothing after {RECOVERY:?}", self.pods[pod].name));
+                    return;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
     }
 
     fn daemon(&self, pod: usize) -> &Daemon {
