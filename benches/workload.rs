@@ -9,6 +9,7 @@ use consciousness_system::domain::{
     Text, Timestamp, ToolName,
 };
 use consciousness_system::engine::{Config, Engine};
+use consciousness_system::heartbeat::Pace;
 use consciousness_system::sanitize::{PublicState, Sanitizer};
 
 pub const INTERVAL: Duration = Duration::from_millis(100);
@@ -148,21 +149,30 @@ pub struct Daemon {
     pub sanitizer: Sanitizer,
     pub public: PublicState,
     pub now: Timestamp,
+    pace: Pace,
 }
 
 impl Daemon {
     pub fn new() -> Self {
         let engine = Engine::new(Config::default(), 1);
         let public = PublicState::new(Sanitizer::whole(&engine), 100_000);
-        Self { engine, sanitizer: Sanitizer::default(), public, now: START }
+        Self { engine, sanitizer: Sanitizer::default(), public, now: START, pace: Pace::default() }
     }
 
     /// One beat; the times that the engine and the view took.
     pub fn beat(&mut self, observations: &[Observation]) -> [Duration; 3] {
         self.now = self.now.plus(INTERVAL);
         let start = crate::cpu();
-        // In parts, as the heart does.
-        observations.chunks(8192).for_each(|part| self.engine.fold(self.now, part));
+        // In parts, as the heart does within half an interval.
+        let mut rest = observations;
+        while !rest.is_empty() {
+            let spent = crate::cpu() - start;
+            let most = self.pace.next((INTERVAL / 2).saturating_sub(spent));
+            let (part, later) = rest.split_at(most.min(rest.len()));
+            self.engine.fold(self.now, part);
+            self.pace.took(part.len(), crate::cpu() - start - spent);
+            rest = later;
+        }
         let folded = crate::cpu();
         let beat = self.engine.finish(self.now, &pulse());
         let finished = crate::cpu();

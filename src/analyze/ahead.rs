@@ -16,10 +16,22 @@ pub(crate) fn fetch<T>(value: Option<&T>) {
     }
 }
 
+const LINE: usize = 64;
+
+/// The same for all cache lines of a thing, known by one of its fields: one of eight bytes, and where it stands in it.
+#[inline(always)]
+pub(crate) fn fetch_whole<T, F>(field: &F, offset: usize) {
+    const { assert!(size_of::<F>() == 8 && size_of::<T>().is_multiple_of(8)) };
+    let (field, size) = (std::slice::from_ref(field), size_of::<T>());
+    // The thing need not begin with a line, so its end may be in one more.
+    for at in (0..size).step_by(LINE).chain([size - 8]) {
+        prefetch_index::prefetch_index(field, (at / 8).wrapping_sub(offset / 8));
+    }
+}
+
 /// The same for all cache lines of a list.
 #[inline(always)]
 pub(crate) fn fetch_all<T>(list: &[T]) {
-    const LINE: usize = 64;
     list.iter().step_by((LINE / size_of::<T>().max(1)).max(1)).for_each(|value| fetch(Some(value)));
 }
 

@@ -19,7 +19,8 @@ impl Place {
         Self(number.unwrap_or(NonZeroU32::MAX))
     }
 
-    fn index(self) -> usize {
+    /// Its number: places are used again, so numbers are as many as there were things at once.
+    pub(crate) fn index(self) -> usize {
         self.0.get() as usize - 1
     }
 }
@@ -112,7 +113,10 @@ impl<T: Named> Directory<T> {
 
     /// Fetches what is at a place.
     pub(crate) fn ahead(&self, place: Place) {
-        fetch(self.slots.get(place.index()));
+        let (at, large) = (place.index(), size_of::<Option<T>>() > 64);
+        fetch(self.slots.get(at));
+        // A larger one ends where the next one begins.
+        fetch(self.slots.get(at + 1).filter(|_| large));
     }
 }
 

@@ -130,7 +130,7 @@ impl Progress {
     pub(crate) fn ahead(&self) {
         for task in self.tasks.iter().take(4) {
             fetch(Some(&task.session));
-            fetch(Some(&task.longest_step));
+            fetch(Some(&task.acts));
         }
     }
 

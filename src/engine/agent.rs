@@ -125,7 +125,7 @@ impl AgentState {
         }
     }
 
-    /// Folds one observation.
+    /// Folds one observation. To quote it is the caller's part.
     pub(super) fn fold(
         &mut self,
         observation: &Observation,
@@ -156,10 +156,6 @@ impl AgentState {
             let infrastructure = !ok && error.as_ref().is_some_and(|error| error.infrastructure);
             let change = watch.call(Part::Drift, || self.drift.observe_result(!ok, infrastructure, observation.at));
             change.map(Note::Drift).map(&mut note);
-        }
-        if let Some(text) = observation.kind.text() {
-            let kind = observation.kind.name();
-            reflection::quote(&mut self.quotes, observation.at, kind, text, &config.reflection);
         }
         Folded { counted: true, turned: [stuck, errors], touched }
     }

@@ -1,11 +1,13 @@
 //! What of an agent's memory is fetched before its turn comes; see [`crate::analyze::ahead`].
 
-use super::agent::AgentState;
+use std::mem::offset_of;
+
+use super::agent::{AgentState, Session};
 use super::deal::Deal;
 use super::roster::Slot;
 use super::touched::Touched;
 use super::{Changed, Engine};
-use crate::analyze::ahead::{fetch, fetch_counts};
+use crate::analyze::ahead::{fetch, fetch_counts, fetch_whole};
 use crate::analyze::names::Place;
 use crate::domain::{Observation, Timestamp};
 
@@ -50,6 +52,13 @@ impl Engine {
     pub(super) fn ahead(&self, places: &[Place], i: usize, deal: &Deal, observations: &[Observation]) {
         let slot = |step: usize| places.get(i + Self::AHEAD - step * Self::STEP).and_then(|at| self.roster.slot(*at));
         let dealt = |slot: &Slot| deal.cards(slot.hand).filter_map(|card| observations.get(card)).take(Self::AHEAD);
+        if let Some(place) = places.get(i + Self::AHEAD + Self::STEP) {
+            self.roster.ahead(*place);
+            self.roster.ahead_of_touching(*place);
+        }
+        if let Some(place) = places.get(i + Self::AHEAD / 2) {
+            self.roster.ahead_further_of_touching(*place);
+        }
         if let Some(slot) = slot(0) {
             slot.state.ahead();
             dealt(slot).for_each(near);
@@ -57,6 +66,9 @@ impl Engine {
         if let Some(slot) = slot(1) {
             slot.state.ahead_of_all();
             dealt(slot).for_each(|observation| slot.state.ahead_of(observation));
+            if slot.hand.len() <= Self::AHEAD {
+                dealt(slot).for_each(ahead_of_text);
+            }
         }
         if let Some(slot) = slot(2) {
             slot.state.ahead_further_of_all(slot.hand.len());
@@ -69,12 +81,20 @@ impl Engine {
 
     /// Fetches, at each call, what folding the observations of one agent needs some observations later: with those that
     /// [`Self::ahead`] saw, it begins behind them.
-    pub(super) fn later<'a>(cards: impl Iterator<Item = &'a Observation> + Clone) -> impl FnMut(&AgentState) {
+    pub(super) fn later<'a>(
+        cards: impl Iterator<Item = &'a Observation> + Clone,
+        mut left: usize,
+    ) -> impl FnMut(&AgentState) {
         let (mut near_next, mut next) = (cards.clone().skip(2 * Self::AHEAD), cards.skip(Self::AHEAD));
         move |state| {
+            left = left.saturating_sub(1);
             if let Some(observation) = next.next() {
                 state.ahead_of(observation);
                 state.ahead_further(observation);
+                // No others are quoted.
+                if left < 2 * Self::AHEAD {
+                    ahead_of_text(observation);
+                }
                 near_next.next().into_iter().for_each(near);
             }
         }
@@ -104,6 +124,7 @@ impl Engine {
             slot.state.ahead();
         }
         if let Some(slot) = slot(1) {
+            fetch_counts(slot.agent.as_str());
             slot.state.ahead_of_judging(slot.touched);
         }
         if let Some(slot) = slot(2) {
@@ -121,6 +142,9 @@ impl Engine {
         if let Some((state, _)) = state(0) {
             state.ahead();
         }
+        if let Some(change) = changes.get(i + Self::AHEAD) {
+            fetch_counts(change.agent.as_str());
+        }
         if let Some((state, touched)) = state(1) {
             state.ahead_of_showing(touched);
         }
@@ -133,22 +157,7 @@ impl Engine {
 impl AgentState {
     /// Fetches the agent itself; see [`crate::analyze::ahead`].
     pub(super) fn ahead(&self) {
-        fetch(Some(&self.first_seen));
-        fetch(Some(&self.observations));
-        fetch(Some(&self.sessions));
-        fetch(Some(&self.looping));
-        fetch(Some(&self.calibration));
-        fetch(Some(&self.errors));
-        fetch(Some(&self.drift));
-        fetch(Some(&self.load));
-        fetch(Some(&self.progress));
-        fetch(Some(&self.silence));
-        fetch(Some(&self.quotes));
-        fetch(Some(&self.open));
-        fetch(Some(&self.damper));
-        fetch(Some(&self.status));
-        fetch(Some(&self.ids));
-        fetch(Some(&self.due));
+        fetch_whole::<Self, _>(&self.touched, offset_of!(Self, touched));
     }
 
     /// Fetches what asking what has come due needs.
@@ -234,9 +243,6 @@ impl AgentState {
         self.load.ahead(observation);
         self.drift.ahead(observation);
         self.calibration.ahead(observation);
-        if let Some(text) = observation.kind.text() {
-            fetch_counts(text.excerpt());
-        }
     }
 
     /// Fetches what these point to.
@@ -245,8 +251,7 @@ impl AgentState {
         self.drift.ahead_further(observation);
         self.calibration.ahead_further(observation);
         if let Some(session) = self.sessions.get(observation.session) {
-            fetch(Some(&session.touched));
-            session.stuck.ahead();
+            fetch_whole::<Session, _>(&session.touched, offset_of!(Session, touched));
         }
     }
 
@@ -256,6 +261,13 @@ impl AgentState {
         if let Some(session) = self.sessions.get(observation.session) {
             session.stuck.ahead_further(observation);
         }
+    }
+}
+
+/// Fetches what quoting an observation needs.
+fn ahead_of_text(observation: &Observation) {
+    if let Some(text) = observation.kind.text() {
+        fetch_counts(text.excerpt());
     }
 }
 

@@ -15,8 +15,8 @@ use crate::domain::{AgentId, InsightKind, Timestamp};
 
 impl AgentState {
     /// What time alone has changed at `now`, since `noted` was the soonest moment at which it could.
-    pub(super) fn come_due(&self, agent: &AgentId, noted: Timestamp, now: Timestamp, config: &Config) -> Touched {
-        let (instant, spread) = (Duration::from_nanos(1), spread(agent));
+    pub(super) fn come_due(&self, spread: Spread, noted: Timestamp, now: Timestamp, config: &Config) -> Touched {
+        let (instant, spread) = (Duration::from_nanos(1), spread.get());
         let has_come = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
         let before = noted.minus(instant);
         if has_come(self.next_due_but_load(before, config)) || has_come(self.drift.next_due(before, &config.drift)) {
@@ -30,7 +30,7 @@ impl AgentState {
     /// touched is due when it was, and costs no look.
     pub(super) fn next_due(
         &self,
-        agent: &AgentId,
+        spread: Spread,
         now: Timestamp,
         touched: Touched,
         config: &Config,
@@ -39,7 +39,7 @@ impl AgentState {
         let series = touched.has(Touched::SERIES) || nothing_noted;
         let load = touched.has(Touched::LOAD) || nothing_noted;
         let load = load.then(|| {
-            let spread = spread(agent);
+            let spread = spread.get();
             // What was looked at just now is next due after now; what was not, after when it was shown last.
             let shown = if touched.has(Touched::LOAD) { now } else { now.minus(spread) };
             self.load.next_due(shown).map(|due| due.plus(spread))
@@ -77,9 +77,20 @@ impl AgentState {
     }
 }
 
-/// How long after its load changed by time alone an agent is judged. The windows of all agents move on at the same
-/// moments, and ten thousand judged in one beat would take it whole.
-fn spread(agent: &AgentId) -> Duration {
+/// How long after its load changed by time alone an agent is judged, in milliseconds. The windows of all agents move on
+/// at the same moments, and ten thousand judged in one beat would take it whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spread(u16);
+
+impl Spread {
     const LONGEST_MS: u64 = 5000;
-    Duration::from_millis(xxh3_64(agent.as_str().as_bytes()) % LONGEST_MS)
+
+    /// That of an agent, by its name.
+    pub(super) fn of(agent: &AgentId) -> Self {
+        Self((xxh3_64(agent.as_str().as_bytes()) % Self::LONGEST_MS) as u16)
+    }
+
+    fn get(self) -> Duration {
+        Duration::from_millis(u64::from(self.0))
+    }
 }

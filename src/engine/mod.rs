@@ -46,7 +46,7 @@ pub use window::IdWindow;
 use self::agent::Folded;
 use self::deal::Deal;
 use self::insights::Occasion;
-use self::reflection::Scene;
+use self::reflection::{Quotable, Scene};
 use self::roster::Roster;
 use crate::analyze::names::Place;
 use crate::analyze::vitals::{Pulse, Vitals};
@@ -232,12 +232,17 @@ impl Engine {
         let state = Arc::make_mut(&mut slot.state);
         let hand = std::mem::take(&mut slot.hand);
         let cards = deal.cards(hand).map_while(|card| observations.get(card));
-        let mut later = (hand.len() > Self::AHEAD).then(|| Self::later(cards.clone()));
+        let mut later = (hand.len() > Self::AHEAD).then(|| Self::later(cards.clone(), hand.len()));
+        let mut quotable = Quotable::default();
         for observation in cards {
             later.iter_mut().for_each(|later| later(state));
             let note = |note| notes.push((observation.agent.clone(), note));
             let Folded { counted, turned, touched } = state.fold(observation, now, &self.config, watch, note);
+            if counted {
+                quotable.add(observation, &self.config.reflection);
+            }
             for kind in turned.into_iter().flatten() {
+                quotable.quote(&mut state.quotes, &self.config.reflection);
                 let occasion = Occasion { now, epoch: self.meta.epoch, agent: Some(&observation.agent), resting };
                 state.assess_kind(kind, &occasion, &self.config, &mut self.meta.insights, changes);
             }
@@ -249,6 +254,7 @@ impl Engine {
             }
             slot.touched.add(touched);
         }
+        quotable.quote(&mut state.quotes, &self.config.reflection);
         state.touched = self.meta.observations + self.meta.duplicates;
         if !slot.dirty {
             slot.dirty = true;
@@ -335,14 +341,14 @@ impl Engine {
             let state = Arc::make_mut(&mut slot.state);
             state.due = None;
             state.calibration.expire(now, &self.config.calibration);
-            let touched = state.come_due(&slot.agent, noted, now, &self.config);
+            let touched = state.come_due(slot.spread, noted, now, &self.config);
             slot.touched.add(touched);
             if slot.dirty {
                 continue;
             }
             if touched == Touched::default() && state.open.is_empty() {
                 // It showed itself meanwhile, and there is no evidence to bring up to date.
-                state.due = state.next_due(&slot.agent, now, touched, &self.config);
+                state.due = state.next_due(slot.spread, now, touched, &self.config);
                 self.timers.extend(state.due.map(|due| Reverse((due, place))));
                 self.beat.noted.push(slot.agent.clone());
                 continue;
@@ -365,7 +371,7 @@ impl Engine {
             slot.unfitted = true;
             self.meta.unfitted.push_back(slot.agent.clone());
         }
-        let due = state.next_due(&slot.agent, now, touched, &self.config);
+        let due = state.next_due(slot.spread, now, touched, &self.config);
         let due = due.filter(|due| state.due.is_none_or(|noted| *due < noted));
         if let Some(due) = due {
             state.due = Some(due);

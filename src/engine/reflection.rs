@@ -9,9 +9,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::{InsightChange, advice};
-use crate::domain::{Evidence, Insight, InsightKind, KindName, Text, Timestamp};
+use crate::domain::{Evidence, Insight, InsightKind, KindName, Observation, Text, Timestamp};
 
 /// How often the daemon reflects, and how much of it is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,13 +44,44 @@ pub struct Quote {
     pub text: Text,
 }
 
-/// Keeps the newest quotes of an agent.
-pub(super) fn quote(quotes: &mut VecDeque<Quote>, at: Timestamp, kind: KindName, text: &Text, config: &Config) {
-    while quotes.len() >= config.quotes.max(1) {
-        quotes.pop_front();
+/// Observations of one agent that are to be quoted. Of many at once most would be quotes for a moment only, and each
+/// costs a look at its text, which is far away.
+#[derive(Debug, Default)]
+pub(super) struct Quotable<'a> {
+    /// The newest ones, in a ring.
+    newest: SmallVec<[&'a Observation; 4]>,
+    oldest: usize,
+}
+
+impl<'a> Quotable<'a> {
+    /// Takes in the next observation that was counted, where it has a text.
+    pub(super) fn add(&mut self, observation: &'a Observation, config: &Config) {
+        if observation.kind.text().is_none() {
+            return;
+        }
+        let most = config.quotes.max(1);
+        if self.newest.len() < most {
+            self.newest.push(observation);
+        } else if let Some(oldest) = self.newest.get_mut(self.oldest) {
+            *oldest = observation;
+            self.oldest = (self.oldest + 1) % most;
+        }
     }
-    if config.quotes > 0 {
-        quotes.push_back(Quote { at, kind, text: text.clone() });
+
+    /// Quotes them, and lets go of older quotes.
+    pub(super) fn quote(&mut self, quotes: &mut VecDeque<Quote>, config: &Config) {
+        let (newer, older) = self.newest.split_at(self.oldest);
+        for observation in older.iter().chain(newer) {
+            let Some(text) = observation.kind.text() else { continue };
+            while quotes.len() >= config.quotes.max(1) {
+                quotes.pop_front();
+            }
+            if config.quotes > 0 {
+                quotes.push_back(Quote { at: observation.at, kind: observation.kind.name(), text: text.clone() });
+            }
+        }
+        self.newest.clear();
+        self.oldest = 0;
     }
 }
 
@@ -197,7 +229,7 @@ pub(super) fn meaning(kind: InsightKind) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{AgentId, InsightId, Severity};
+    use crate::domain::{AgentId, InsightId, Kind, SessionKey, Severity, Source};
 
     #[test]
     fn reflects_once_an_interval_and_keeps_a_few() {
@@ -225,9 +257,20 @@ mod tests {
 
     #[test]
     fn an_insight_quotes_what_was_seen() {
-        let mut quotes = VecDeque::new();
-        for text in ["one", "two", "three", "four", "five"] {
-            quote(&mut quotes, Timestamp::EPOCH, KindName::Thought, &Text::new(text), &Config::default());
+        let (mut quotes, config) = (VecDeque::new(), Config::default());
+        let thought = |text: &&str| Observation {
+            agent: AgentId::fitted("a"),
+            session: SessionKey::default(),
+            id: None,
+            at: Timestamp::EPOCH,
+            source: Source::Native,
+            kind: Kind::Thought { text: Some(Text::new(text)) },
+        };
+        let thoughts: Vec<_> = ["one", "two", "three", "four", "five", "six"].iter().map(thought).collect();
+        for some in [&thoughts[..1], &thoughts[1..5]] {
+            let mut quotable = Quotable::default();
+            some.iter().for_each(|thought| quotable.add(thought, &config));
+            quotable.quote(&mut quotes, &config);
         }
         let words = content(InsightKind::Stuck, &Evidence::new(), quotes.iter());
         assert!(words.contains("five") && !words.contains("one"), "{words}");

@@ -4,18 +4,31 @@ use std::sync::Arc;
 
 use super::agent::AgentState;
 use super::deal::Hand;
+use super::due::Spread;
 use super::touched::Touched;
+use crate::analyze::ahead::fetch;
 use crate::analyze::names::{Directory, NameHash, Named, Place};
 use crate::domain::AgentId;
 
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     slots: Directory<Slot>,
+    /// By the numbers of the places. Apart from the slots, so that to move one touches no other's slot.
+    links: Vec<Links>,
     oldest: Option<Place>,
     newest: Option<Place>,
 }
 
+/// Who was seen before and after.
+#[derive(Debug, Clone, Copy, Default)]
+struct Links {
+    older: Option<Place>,
+    newer: Option<Place>,
+}
+
+/// One cache line.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Slot {
     pub(super) agent: AgentId,
     /// Shared with whoever stores it; copied on the next change if it still is.
@@ -28,8 +41,8 @@ pub(super) struct Slot {
     pub(super) hand: Hand,
     /// Whether it is on the list of those whose metacognitive sensitivity wants fitting.
     pub(super) unfitted: bool,
-    older: Option<Place>,
-    newer: Option<Place>,
+    /// How long after its load changed by time alone it is judged.
+    pub(super) spread: Spread,
 }
 
 impl Named for Slot {
@@ -81,18 +94,29 @@ impl Roster {
         self.slots.ahead(place);
     }
 
+    /// The same for what [`Self::touch`] needs.
+    pub(super) fn ahead_of_touching(&self, place: Place) {
+        fetch(self.links.get(place.index()));
+    }
+
+    /// The same for what that points to.
+    pub(super) fn ahead_further_of_touching(&self, place: Place) {
+        let Some(Links { older, newer }) = self.links.get(place.index()) else { return };
+        [older, newer].into_iter().flatten().for_each(|place| self.ahead_of_touching(*place));
+    }
+
     /// Adds an agent as the one seen last.
     pub(super) fn insert(&mut self, agent: AgentId, state: Arc<AgentState>) -> Place {
         let place = self.slots.insert(Slot {
+            spread: Spread::of(&agent),
             agent,
             state,
             dirty: false,
             touched: Touched::default(),
             hand: Hand::default(),
             unfitted: false,
-            older: None,
-            newer: None,
         });
+        self.links.resize(self.links.len().max(place.index() + 1), Links::default());
         self.link_newest(place);
         place
     }
@@ -111,24 +135,24 @@ impl Roster {
     }
 
     pub(super) fn remove(&mut self, place: Place) -> Option<Slot> {
+        let slot = self.slots.remove(place)?;
         self.unlink(place);
-        self.slots.remove(place)
+        Some(slot)
     }
 
     /// All agents, the one not seen for the longest time first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Place, &Slot)> {
-        let follow = |place: &Place| self.slot(*place).and_then(|slot| slot.newer);
+        let follow = |place: &Place| self.links.get(place.index()).and_then(|links| links.newer);
         std::iter::successors(self.oldest, follow).filter_map(|place| Some((place, self.slot(place)?)))
     }
 
     fn unlink(&mut self, place: Place) {
-        let Some(slot) = self.slot_mut(place) else { return };
-        let (older, newer) = (slot.older.take(), slot.newer.take());
-        match older.and_then(|older| self.slot_mut(older)) {
+        let Some(Links { older, newer }) = self.links.get_mut(place.index()).map(std::mem::take) else { return };
+        match older.and_then(|older| self.links.get_mut(older.index())) {
             Some(older) => older.newer = newer,
             None => self.oldest = newer,
         }
-        match newer.and_then(|newer| self.slot_mut(newer)) {
+        match newer.and_then(|newer| self.links.get_mut(newer.index())) {
             Some(newer) => newer.older = older,
             None => self.newest = older,
         }
@@ -136,10 +160,10 @@ impl Roster {
 
     fn link_newest(&mut self, place: Place) {
         let last = self.newest.replace(place);
-        if let Some(slot) = self.slot_mut(place) {
-            slot.older = last;
+        if let Some(links) = self.links.get_mut(place.index()) {
+            links.older = last;
         }
-        match last.and_then(|last| self.slot_mut(last)) {
+        match last.and_then(|last| self.links.get_mut(last.index())) {
             Some(last) => last.newer = Some(place),
             None => self.oldest = Some(place),
         }

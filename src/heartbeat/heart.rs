@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::config::Config;
 use super::guard::Guard;
+use super::pace::Pace;
 use super::pulse::Wiring;
 use crate::analyze::vitals::{ClientFacts, Pulse, StoreFacts};
 use crate::domain::{InsightKind, Observation, Severity, Timestamp};
@@ -83,6 +84,7 @@ struct Leading<I> {
     held_back: Option<Box<Relayed>>,
     analysis: Option<Duration>,
     guard: Guard,
+    pace: Pace,
     chunk: Vec<Observation>,
 }
 
@@ -230,10 +232,7 @@ where
 }
 
 impl<I: Inbox> Leading<I> {
-    /// Observations folded between two looks at the clock: some milliseconds' work. The more at once, the more of one
-    /// agent come together, and its state is fetched from memory once for all of them.
-    const CHUNK: usize = 8192;
-    /// The same where an analyzer may be slow.
+    /// Observations folded between two looks at the clock where an analyzer may be slow.
     const CHUNK_WATCHED: usize = 64;
 
     fn new(lead: Lead<I>, metrics: Metrics) -> Self {
@@ -250,7 +249,8 @@ impl<I: Inbox> Leading<I> {
             held_back,
             analysis: None,
             guard: Guard::new(metrics),
-            chunk: Vec::with_capacity(Self::CHUNK),
+            pace: Pace::default(),
+            chunk: Vec::new(),
         }
     }
 
@@ -267,17 +267,25 @@ impl<I: Inbox> Leading<I> {
             self.fold(moment, budget, Self::CHUNK_WATCHED, &mut stopwatch);
             self.guard.end(elapsed, began.elapsed(), budget, |part| stopwatch.laps(part));
         } else {
-            self.fold(moment, budget, Self::CHUNK, &mut ());
+            self.fold(moment, budget, usize::MAX, &mut ());
             self.guard.end(elapsed, began.elapsed(), budget, |_| Laps::default());
         }
     }
 
     /// Folds what waits, oldest first, until nothing does or the budget is spent; the rest is for the next beat.
-    fn fold(&mut self, moment: &Moment, budget: Duration, at_a_time: usize, watch: &mut impl Watch) {
-        while self.inbox.drain(at_a_time, &mut self.chunk) > 0 {
+    fn fold(&mut self, moment: &Moment, budget: Duration, most: usize, watch: &mut impl Watch) {
+        let mut spent = moment.began.elapsed();
+        loop {
+            let some = self.pace.next(budget.saturating_sub(spent)).min(most);
+            let drained = self.inbox.drain(some, &mut self.chunk);
+            if drained == 0 {
+                break;
+            }
             self.engine.fold_watched(moment.now, &self.chunk, watch);
             self.chunk.clear();
-            if moment.began.elapsed() > budget {
+            let before = std::mem::replace(&mut spent, moment.began.elapsed());
+            self.pace.took(drained, spent.saturating_sub(before));
+            if spent > budget {
                 break;
             }
         }

@@ -7,12 +7,14 @@
 mod config;
 mod guard;
 mod heart;
+mod pace;
 mod pulse;
 mod realtime;
 mod spare;
 
 pub use config::Config;
 pub use heart::{After, Heart, Inbox, Lead, Order, Outbox};
+pub use pace::Pace;
 pub use pulse::{PulseWatch, Wiring};
 pub use realtime::prefer_this_thread;
 pub use spare::SpareMemory;

@@ -6,6 +6,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::record::Record;
 use super::view::AgentLayout;
+use crate::analyze::ahead::fetch;
 use crate::analyze::calibration::{self, Tally};
 use crate::domain::AgentId;
 
@@ -31,6 +32,12 @@ impl Curve {
             // Four decimals are more than any diagram shows.
             confidence: ((confidence * 1e4).round() / 1e4) as f32,
         }))
+    }
+
+    /// See [`crate::analyze::ahead`].
+    pub(super) fn ahead(&self) {
+        fetch(self.0.first());
+        fetch(self.0.last());
     }
 
     /// The answer to a request: `n`, the `bins` with their claims, share of right ones and mean confidence, and the

@@ -9,9 +9,12 @@ use std::ops::RangeInclusive;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::analyze::ahead::{fetch, fetch_all};
-use crate::domain::{AgentId, InstanceName, Timestamp, ToolName};
+use crate::domain::{
+    Advice, AgentId, BreakerState, ClusterStatus, InsightKind, InstanceName, Severity, Status, StoreMode, Timestamp,
+    ToolName, Word,
+};
 
-/// One public value.
+/// One public value. Names are boxed, for a leaf of 16 bytes: there are some thousands of others for one of them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Leaf {
     /// A count.
@@ -19,18 +22,48 @@ pub enum Leaf {
     /// A finite measure.
     Number(f64),
     /// A word of a closed set.
-    Word(&'static str),
+    Word(Shown),
     /// An agent's checked name.
-    Agent(AgentId),
+    Agent(Box<AgentId>),
     /// A tool's checked name.
-    Tool(ToolName),
+    Tool(Box<ToolName>),
     /// A pod's checked name.
-    Instance(InstanceName),
+    Instance(Box<InstanceName>),
     /// A moment, shown as RFC 3339 in UTC.
     Time(Timestamp),
 }
 
+const _: () = assert!(size_of::<Option<Leaf>>() == 16, "see the leaf");
+
+/// Declares the closed sets whose words may be shown.
+macro_rules! closed {
+    ($($set:ident),*) => {
+        /// A word of a closed set.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Shown {
+            $(#[doc = concat!("Of [`", stringify!($set), "`].")] $set($set),)*
+        }
+
+        impl Shown {
+            /// The word.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$set(word) => word.as_str(),)* }
+            }
+        }
+
+        $(impl From<$set> for Shown {
+            fn from(word: $set) -> Self { Self::$set(word) }
+        })*
+    };
+}
+closed!(Status, Advice, InsightKind, Severity, Word, StoreMode, BreakerState, ClusterStatus);
+
 impl Leaf {
+    /// A word.
+    pub(super) fn word(word: impl Into<Shown>) -> Self {
+        Self::Word(word.into())
+    }
+
     /// A measure; `None` when there is none or it is not finite, since there is then nothing true to show.
     pub(super) fn number(value: impl Into<Option<f64>>) -> Option<Self> {
         value.into().filter(|value| value.is_finite()).map(|value| Self::Number(value + 0.0))
@@ -42,7 +75,7 @@ impl Serialize for Leaf {
         match self {
             Self::Count(count) => serializer.serialize_u64(*count),
             Self::Number(number) => serializer.serialize_f64(*number),
-            Self::Word(word) => serializer.serialize_str(word),
+            Self::Word(word) => serializer.serialize_str(word.as_str()),
             Self::Agent(agent) => serializer.serialize_str(agent.as_str()),
             Self::Tool(tool) => serializer.serialize_str(tool.as_str()),
             Self::Instance(instance) => serializer.serialize_str(instance.as_str()),
@@ -104,9 +137,10 @@ macro_rules! layout {
 pub(super) use layout;
 
 /// The leaves of one thing, those that are known. A record may be about some leaves only; it then says nothing of the
-/// others.
+/// others, and has no room for them: with many agents a beat is as fast as what it writes is small.
 #[derive(Debug, PartialEq)]
 pub struct Record<L> {
+    /// Those that it is about, in the order of their positions.
     leaves: Box<[Option<Leaf>]>,
     /// The leaves that it is about, by the bits of their positions.
     about: u64,
@@ -119,44 +153,72 @@ impl<L> Clone for Record<L> {
     }
 }
 
+/// The bits of positions next to each other, from the first to the last.
+pub(super) fn bits<F: Into<usize>>(leaves: RangeInclusive<F>) -> u64 {
+    let (first, last) = leaves.into_inner();
+    let (first, last) = (first.into(), last.into());
+    u64::MAX >> (63 - last.min(63)) & u64::MAX << first.min(63)
+}
+
+/// The positions of bits, ascending.
+fn positions(bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(bits), |bits| Some(bits & bits.wrapping_sub(1)))
+        .take_while(|bits| *bits != 0)
+        .map(|bits| bits.trailing_zeros() as usize)
+}
+
 impl<L: Layout> Record<L> {
+    /// The bits of all positions there are.
+    const ALL: u64 = {
+        assert!(0 < L::LEAVES && L::LEAVES <= 64, "a bit for each leaf");
+        u64::MAX >> (64 - L::LEAVES)
+    };
+
     /// A record that is about all leaves, and knows none yet.
     pub(super) fn new() -> Self {
-        const { assert!(L::LEAVES <= 64, "a bit for each leaf") };
-        Self { about: u64::MAX, ..Self::partial() }
+        Self { leaves: vec![None; L::LEAVES].into(), about: u64::MAX, layout: PhantomData }
     }
 
-    /// A record that is about no leaf yet.
-    pub(super) fn partial() -> Self {
-        Self { leaves: vec![None; L::LEAVES].into(), about: 0, layout: PhantomData }
-    }
-
-    /// Makes it about leaves next to each other, from the first to the last.
-    pub(super) fn cover<F: Into<usize>>(&mut self, leaves: RangeInclusive<F>) {
-        let (first, last) = leaves.into_inner();
-        for position in first.into()..=last.into() {
-            self.about |= 1 << position;
-        }
+    /// A record that is about the leaves at the positions of these bits, and knows none of them yet.
+    pub(super) fn about_some(about: u64) -> Self {
+        let about = about & Self::ALL;
+        Self { leaves: vec![None; about.count_ones() as usize].into(), about, layout: PhantomData }
     }
 
     /// Takes over what an earlier record says of leaves that this one is not about.
     pub(super) fn complete(&mut self, earlier: Self) {
-        let (mine, about) = (self.about, earlier.about);
-        let leaves = self.leaves.iter_mut().zip(earlier.leaves).enumerate();
-        for (_, (leaf, earlier)) in leaves.filter(|(position, _)| about & !mine & (1 << position) != 0) {
-            *leaf = earlier;
+        let about = self.about | earlier.about;
+        if about != self.about {
+            let both = if about == u64::MAX { Self::new() } else { Self::about_some(about) };
+            let mine = std::mem::replace(self, both);
+            self.take_over(earlier);
+            self.take_over(mine);
         }
-        self.about |= about;
+    }
+
+    /// The same, about all leaves: what it says nothing of is not known.
+    fn whole(self) -> Self {
+        if self.about == u64::MAX {
+            return self;
+        }
+        let mut whole = Self::new();
+        whole.take_over(self);
+        whole
+    }
+
+    fn take_over(&mut self, other: Self) {
+        let Self { leaves, about, layout: _ } = other;
+        positions(about).zip(leaves).for_each(|(position, leaf)| self.set(position, leaf));
     }
 
     /// Sets a leaf that the record is about; `None` leaves it out.
     pub(super) fn set(&mut self, position: impl Into<usize>, leaf: impl Into<Option<Leaf>>) {
-        if let Some(slot) = self.leaves.get_mut(position.into()) {
+        if let Some(slot) = self.index(position.into()).and_then(|index| self.leaves.get_mut(index)) {
             *slot = leaf.into();
         }
     }
 
-    /// Fetches it, as far as it is about something; see [`crate::analyze::ahead`].
+    /// Fetches it; see [`crate::analyze::ahead`].
     pub(super) fn ahead(&self) {
         fetch_all(&self.leaves);
     }
@@ -173,7 +235,13 @@ impl<L: Layout> Record<L> {
 
     /// The leaf at a position.
     pub(super) fn get(&self, position: impl Into<usize>) -> Option<&Leaf> {
-        self.leaves.get(position.into()).and_then(Option::as_ref)
+        self.leaves.get(self.index(position.into())?).and_then(Option::as_ref)
+    }
+
+    /// Where the leaf of a position stands.
+    fn index(&self, position: usize) -> Option<usize> {
+        let bit = 1u64.checked_shl(position as u32)?;
+        (self.about & bit != 0).then(|| (self.about & (bit - 1)).count_ones() as usize)
     }
 }
 
@@ -207,8 +275,8 @@ pub(super) struct Versioned<L> {
 
 impl<L: Layout> Versioned<L> {
     /// A record that appears at `beat`; `absent_from` is when the last one of this name went, if there was one.
-    pub(super) fn new(mut record: Record<L>, beat: u64, absent_from: Option<u64>) -> Self {
-        record.about = u64::MAX;
+    pub(super) fn new(record: Record<L>, beat: u64, absent_from: Option<u64>) -> Self {
+        let record = record.whole();
         let touched = |leaf: &Option<Leaf>| if leaf.is_some() || absent_from.is_some() { beat } else { 0 };
         let versions = record.leaves.iter().map(touched).collect();
         Self { record, versions, created: beat, absent_from }
@@ -220,9 +288,10 @@ impl<L: Layout> Versioned<L> {
 
     /// Fetches the leaves at the positions of these bits; see [`crate::analyze::ahead`].
     pub(super) fn ahead(&self, about: u64) {
-        // Two leaves or more share a cache line, eight versions do.
-        for position in (0..L::LEAVES).step_by(2).filter(|position| about >> position & 0b11 != 0) {
+        // Four leaves share a cache line, or two lines where they don't begin with one; so do eight versions.
+        for position in (0..L::LEAVES).step_by(4).filter(|position| about >> position & 0xf != 0) {
             fetch(self.record.leaves.get(position));
+            fetch(self.record.leaves.get(position + 3));
         }
         for position in (0..L::LEAVES).step_by(8).filter(|position| about >> position & 0xff != 0) {
             fetch(self.versions.get(position));
@@ -233,7 +302,7 @@ impl<L: Layout> Versioned<L> {
     pub(super) fn update(&mut self, record: Record<L>, beat: u64) -> bool {
         let mut changed = false;
         let Record { leaves, about, layout: _ } = record;
-        for (position, new) in leaves.into_iter().enumerate().filter(|(position, _)| about & (1 << position) != 0) {
+        for (position, new) in positions(about).zip(leaves) {
             let (Some(old), Some(version)) = (self.record.leaves.get_mut(position), self.versions.get_mut(position))
             else {
                 continue;
@@ -331,5 +400,35 @@ impl Serialize for Group<'_> {
         let mut map = serializer.serialize_map(None)?;
         self.write_into(&mut map)?;
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::{AgentField, AgentLayout};
+    use super::*;
+
+    #[test]
+    fn a_record_has_room_for_what_it_is_about() {
+        assert_eq!(bits(0usize..=2), 0b111);
+        assert_eq!((bits(3usize..=3), bits(0usize..=63)), (0b1000, u64::MAX));
+        assert_eq!(positions(0b1001_0001).collect::<Vec<_>>(), [0, 4, 7]);
+        let about = bits(AgentField::Status..=AgentField::Advice) | bits(AgentField::Done..=AgentField::Eta);
+        let mut record = Record::<AgentLayout>::about_some(about);
+        assert_eq!(record.leaves.len(), 8);
+        record.set(AgentField::Total, Leaf::Count(7));
+        record.set(AgentField::Cost, Leaf::Count(8));
+        assert_eq!((record.get(AgentField::Total), record.get(AgentField::Cost)), (Some(&Leaf::Count(7)), None));
+        let mut later = Record::about_some(bits(AgentField::Cost..=AgentField::Done));
+        later.set(AgentField::Cost, Leaf::Count(9));
+        later.complete(record);
+        assert_eq!(later.scope(), Some(about | bits(AgentField::Cost..=AgentField::Done)));
+        assert_eq!(
+            (later.get(AgentField::Total), later.get(AgentField::Cost)),
+            (Some(&Leaf::Count(7)), Some(&Leaf::Count(9)))
+        );
+        let whole = later.whole();
+        assert_eq!((whole.scope(), whole.leaves.len()), (None, AgentLayout::LEAVES));
+        assert_eq!(whole.get(AgentField::Cost), Some(&Leaf::Count(9)));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::curve::Curve;
-use super::record::{Leaf, Record};
+use super::record::{Leaf, Record, bits};
 use super::state::Position;
 use super::view::{AgentField, AgentLayout, InsightField, InsightLayout, PublicBeat, SystemField, SystemLayout};
 use crate::analyze::{calibration, drift, errors, load, progress, vitals};
@@ -55,18 +55,17 @@ impl Sanitizer {
         } = engine.meta();
 
         let mut changed: Vec<_> = forgotten.iter().map(|agent| (agent.clone(), None)).collect();
-        let known = |change: &Changed| {
-            let record = agent_record(engine.changed(change)?, change.touched, *at, config);
-            Some((change.agent.clone(), Some(record)))
-        };
         changed.reserve(agents.len());
+        let mut curves = Vec::new();
         for (i, change) in agents.iter().enumerate() {
             engine.ahead_of_showing(agents, i);
-            changed.extend(known(change));
+            let Some(state) = engine.changed(change) else { continue };
+            let Changed { agent, touched, .. } = change;
+            changed.push((agent.clone(), Some(agent_record(state, *touched, *at, config))));
+            if touched.has(Touched::CLAIMS) {
+                curves.extend(curve(state).map(|curve| (agent.clone(), curve)));
+            }
         }
-        let claimed = agents.iter().filter(|change| change.touched.has(Touched::CLAIMS));
-        let curves =
-            claimed.filter_map(|change| Some((change.agent.clone(), curve(engine.changed(change)?)?))).collect();
         let insights: Vec<_> = insights.iter().map(|change| insight_change(engine, change)).collect();
 
         let quiet = changed.is_empty() && insights.is_empty();
@@ -109,7 +108,7 @@ impl Sanitizer {
 
 fn same_words(record: &Record<SystemLayout>, vitals: &vitals::Vitals) -> bool {
     let shown = |field| match record.get(field) {
-        Some(Leaf::Word(word)) => Some(*word),
+        Some(Leaf::Word(word)) => Some(word.as_str()),
         _ => None,
     };
     let now = vitals.store();
@@ -130,8 +129,8 @@ fn system_record(vitals: &vitals::Vitals, observations: u64) -> Record<SystemLay
     record.set(SystemField::Observations, Leaf::Count(observations));
     record.set(SystemField::PerSecond, Leaf::number(per_second));
     if let Some((mode, breaker, lag_beats)) = store {
-        record.set(SystemField::StoreMode, Leaf::Word(mode.as_str()));
-        record.set(SystemField::StoreBreaker, Leaf::Word(breaker.as_str()));
+        record.set(SystemField::StoreMode, Leaf::word(mode));
+        record.set(SystemField::StoreBreaker, Leaf::word(breaker));
         record.set(SystemField::StoreLag, Leaf::Count(lag_beats));
     }
     record
@@ -151,17 +150,17 @@ fn insight_change(engine: &Engine, change: &InsightChange) -> (InsightId, Option
 fn insight_record(insight: &Insight) -> Record<InsightLayout> {
     let Insight { id: _id, kind, severity, agent, since, until: _until, evidence, content: _content } = insight;
     let mut record = Record::new();
-    record.set(InsightField::Kind, Leaf::Word(kind.as_str()));
-    record.set(InsightField::Severity, Leaf::Word(severity.as_str()));
-    record.set(InsightField::Agent, agent.clone().map(Leaf::Agent));
+    record.set(InsightField::Kind, Leaf::word(*kind));
+    record.set(InsightField::Severity, Leaf::word(*severity));
+    record.set(InsightField::Agent, agent.clone().map(|agent| Leaf::Agent(Box::new(agent))));
     record.set(InsightField::Since, Leaf::Time(*since));
     for (key, value) in evidence.iter() {
         let leaf = match value {
             EvidenceValue::Count(count) => Some(Leaf::Count(*count)),
             EvidenceValue::Number(number) => Leaf::number(*number),
-            EvidenceValue::Word(word) => Some(Leaf::Word(word.as_str())),
-            EvidenceValue::Kind(kind) => Some(Leaf::Word(kind.as_str())),
-            EvidenceValue::Tool(tool) => Some(Leaf::Tool(tool.clone())),
+            EvidenceValue::Word(word) => Some(Leaf::word(*word)),
+            EvidenceValue::Kind(kind) => Some(Leaf::word(*kind)),
+            EvidenceValue::Tool(tool) => Some(Leaf::Tool(Box::new(tool.clone()))),
         };
         record.set(InsightField::Evidence(key), leaf);
     }
@@ -196,35 +195,42 @@ fn agent_record(state: &AgentState, touched: Touched, now: Timestamp, config: &C
         ids: _ids,
         due: _due,
     } = state;
-    let mut record = if touched == Touched::ALL { Record::new() } else { Record::partial() };
-    record.cover(AgentField::Status..=AgentField::Advice);
-    record.set(AgentField::Status, Leaf::Word(status.as_str()));
+    let mut record = if touched == Touched::ALL { Record::new() } else { Record::about_some(concerned(touched)) };
+    record.set(AgentField::Status, Leaf::word(*status));
     record.set(AgentField::Observations, Leaf::Count(*observations));
-    record.set(AgentField::Advice, Leaf::Word(advice.as_str()));
+    record.set(AgentField::Advice, Leaf::word(*advice));
     if touched.has(Touched::CLAIMS) {
-        record.cover(AgentField::CalibrationN..=AgentField::MRatio);
         set_calibration(&mut record, &calibration.levels(&config.calibration));
     }
     if touched.has(Touched::STEPS) {
-        record.cover(AgentField::LoopPattern..=AgentField::LoopRepeats);
         let loop_now = state.loop_now();
-        record.set(AgentField::LoopPattern, loop_now.map(|detection| Leaf::Word(detection.pattern.as_str())));
+        record.set(AgentField::LoopPattern, loop_now.map(|detection| Leaf::word(detection.pattern.word())));
         record.set(AgentField::LoopRepeats, Leaf::Count(loop_now.map_or(0, |detection| u64::from(detection.repeats))));
     }
     if touched.has(Touched::SERIES) {
-        record.cover(AgentField::DriftConfidence..=AgentField::DriftDetections);
         set_drift(&mut record, &drift.figures());
     }
     if touched.has(Touched::LOAD) {
-        record.cover(AgentField::Results..=AgentField::CostPerHour);
         set_load(&mut record, &load.figures(now));
         set_errors(&mut record, &errors.figures());
     }
     if touched.has(Touched::PROGRESS) {
-        record.cover(AgentField::Done..=AgentField::Eta);
         progress.figures().iter().for_each(|figures| set_progress(&mut record, figures));
     }
     record
+}
+
+/// The leaves that a record is about where this was touched, as bits of their positions.
+fn concerned(touched: Touched) -> u64 {
+    let groups = [
+        (Touched::CLAIMS, bits(AgentField::CalibrationN..=AgentField::MRatio)),
+        (Touched::STEPS, bits(AgentField::LoopPattern..=AgentField::LoopRepeats)),
+        (Touched::SERIES, bits(AgentField::DriftConfidence..=AgentField::DriftDetections)),
+        (Touched::LOAD, bits(AgentField::Results..=AgentField::CostPerHour)),
+        (Touched::PROGRESS, bits(AgentField::Done..=AgentField::Eta)),
+    ];
+    let touched = groups.into_iter().filter(|(group, _)| touched.has(*group));
+    touched.fold(bits(AgentField::Status..=AgentField::Advice), |all, (_, bits)| all | bits)
 }
 
 fn set_errors(record: &mut Record<AgentLayout>, figures: &errors::Figures) {

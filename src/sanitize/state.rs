@@ -7,7 +7,10 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::agents::{Agents, Known};
 use super::curve::Curve;
 use super::record::{Leaf, Versioned};
-use super::view::{AgentField, InsightField, InsightLayout, PublicBeat, Standing, SystemField, SystemLayout};
+use super::view::{
+    AgentField, AgentLayout, InsightField, InsightLayout, PublicBeat, Standing, SystemField, SystemLayout,
+};
+use crate::analyze::names::Place;
 use crate::domain::{Advice, AgentId, InsightId, StoreMode, Timestamp};
 
 /// Which beat of which leadership. Epochs only rise, and within one so do beats.
@@ -57,11 +60,21 @@ pub struct PublicState {
     removed: HashMap<AgentId, u64>,
 }
 
+/// What a beat changed. A place may have changed hands since; whoever has it now came later, so that is a change, too.
 #[derive(Debug)]
 struct Changes {
     beat: u64,
-    agents: Vec<AgentId>,
+    agents: Vec<Place>,
+    /// Agents that went.
+    gone: Vec<AgentId>,
     insights: Vec<InsightId>,
+}
+
+impl Changes {
+    /// How many names it tells.
+    fn len(&self) -> usize {
+        self.agents.len() + self.gone.len() + self.insights.len()
+    }
 }
 
 impl PublicState {
@@ -103,14 +116,14 @@ impl PublicState {
     /// What an agent should do next, and the kinds of its open insights; `None` when the agent is not known.
     pub fn advice(&self, agent: &AgentId) -> Option<(&'static str, Vec<&'static str>)> {
         let word = |leaf: Option<&Leaf>| match leaf {
-            Some(Leaf::Word(word)) => Some(*word),
+            Some(Leaf::Word(word)) => Some(word.as_str()),
             _ => None,
         };
         let known = self.agents.known(agent)?;
         let advice = word(known.record.record().get(AgentField::Advice)).unwrap_or(Advice::Continue.as_str());
         let records = self.insights.values().map(Versioned::record);
         let its =
-            records.filter(|record| matches!(record.get(InsightField::Agent), Some(Leaf::Agent(of)) if of == agent));
+            records.filter(|record| matches!(record.get(InsightField::Agent), Some(Leaf::Agent(of)) if **of == *agent));
         Some((advice, its.filter_map(|record| word(record.get(InsightField::Kind))).collect()))
     }
 
@@ -121,7 +134,7 @@ impl PublicState {
 
     /// Takes over a beat. Returns whether anything but the clock changed.
     pub fn apply(&mut self, beat: PublicBeat) -> bool {
-        let PublicBeat { position, at, system, mut agents, insights, curves } = beat;
+        let PublicBeat { position, at, system, agents, insights, curves } = beat;
         if position.epoch != self.position.epoch {
             self.forget_history(position.beat);
         }
@@ -129,33 +142,32 @@ impl PublicState {
         self.at = at;
         let beat = position.beat;
         let system_changed = self.system.update(system, beat);
-        let mut changes = Changes { beat, agents: Vec::new(), insights: Vec::new() };
+        let mut changes =
+            Changes { beat, agents: Vec::with_capacity(agents.len()), gone: Vec::new(), insights: Vec::new() };
         let hashes: Vec<_> = agents.iter().map(|(agent, _)| self.agents.hash(agent.as_str())).collect();
+        let mut agents = agents.into_iter();
         for (i, hash) in hashes.iter().enumerate() {
-            self.agents.ahead_of(&agents, &hashes, i);
-            let Some((agent, record)) = agents.get_mut(i) else { break };
-            let place = self.agents.find(agent.as_str(), *hash);
-            let changed = match (record.take(), place) {
+            self.agents.ahead_of(agents.as_slice(), &hashes, i);
+            let Some((agent, record)) = agents.next() else { break };
+            match (record, self.agents.find(agent.as_str(), *hash)) {
                 (Some(record), Some(place)) => {
-                    self.agents.get_mut(place).is_some_and(|known| known.record.update(record, beat))
+                    if self.agents.get_mut(place).is_some_and(|known| known.record.update(record, beat)) {
+                        changes.agents.push(place);
+                    }
                 }
                 (Some(record), None) => {
-                    let absent_from = self.removed.remove(agent);
+                    let absent_from = self.removed.remove(&agent);
                     self.names.insert(agent.clone());
                     let record = Versioned::new(record, beat, absent_from);
-                    self.agents.insert(Known { agent: agent.clone(), record, curve: None });
-                    true
+                    changes.agents.push(self.agents.insert(Known { agent, record, curve: None }));
                 }
                 (None, Some(place)) => {
                     self.agents.remove(place);
-                    self.names.remove(agent);
+                    self.names.remove(&agent);
                     self.removed.insert(agent.clone(), beat);
-                    true
+                    changes.gone.push(agent);
                 }
-                (None, None) => false,
-            };
-            if changed {
-                changes.agents.push(agent.clone());
+                (None, None) => {}
             }
         }
         for (id, record) in insights {
@@ -169,17 +181,19 @@ impl PublicState {
                 changes.insights.push(id);
             }
         }
-        for (agent, curve) in curves {
-            let place = self.agents.find(agent.as_str(), self.agents.hash(agent.as_str()));
+        let hashes: Vec<_> = curves.iter().map(|(agent, _)| self.agents.hash(agent.as_str())).collect();
+        for (i, ((agent, curve), hash)) in curves.into_iter().zip(&hashes).enumerate() {
+            self.agents.ahead_of_curves(&hashes, i);
+            let place = self.agents.find(agent.as_str(), *hash);
             if let Some(known) = place.and_then(|place| self.agents.get_mut(place)) {
                 **known.curve.get_or_insert_default() = curve;
             }
         }
-        let names = changes.agents.len() + changes.insights.len();
-        if names > 0 {
-            self.remember(changes, names);
+        let changed = changes.len() > 0;
+        if changed {
+            self.remember(changes);
         }
-        names > 0 || system_changed
+        changed || system_changed
     }
 
     /// The whole state as one beat, for whoever has nothing yet.
@@ -214,7 +228,7 @@ impl PublicState {
         let Position { epoch, beat } = self.position;
         let mut system = self.system.record().clone();
         if system.get(SystemField::StoreMode).is_some() {
-            system.set(SystemField::StoreMode, Leaf::Word(StoreMode::Memory.as_str()));
+            system.set(SystemField::StoreMode, Leaf::word(StoreMode::Memory));
         }
         let position = Position { epoch, beat: beat.saturating_add(later) };
         let mut beat =
@@ -223,12 +237,12 @@ impl PublicState {
         beat
     }
 
-    fn remember(&mut self, changes: Changes, names: usize) {
+    fn remember(&mut self, changes: Changes) {
+        self.history_names += changes.len();
         self.history.push_back(changes);
-        self.history_names += names;
         while self.history_names > self.history_limit {
             let Some(old) = self.history.pop_front() else { break };
-            self.history_names -= old.agents.len() + old.insights.len();
+            self.history_names -= old.len();
             self.horizon = old.beat;
         }
         if self.removed.len() > self.history_limit {
@@ -261,14 +275,19 @@ impl PublicState {
             return None;
         }
         let recent = self.history.iter().rev().take_while(|changes| changes.beat > base);
-        let mut agents = BTreeSet::new();
-        let mut insights = BTreeSet::new();
-        for changes in recent {
-            agents.extend(changes.agents.iter().filter(|agent| select.wants(agent)));
-            // One that is gone is told to everybody: its agent is not known any more, and its id says nothing.
-            let wanted = |id: &&InsightId| self.insights.get(id).is_none_or(|insight| wants(select, insight));
-            insights.extend(changes.insights.iter().filter(wanted));
-        }
+        let mut places: Vec<Place> = recent.clone().flat_map(|changes| &changes.agents).copied().collect();
+        places.sort_unstable();
+        places.dedup();
+        let there = places.into_iter().filter_map(|place| self.agents.get(place));
+        let there = there.map(|known| (&known.agent, Some(&known.record)));
+        let gone = recent.clone().flat_map(|changes| &changes.gone).filter(|agent| self.agents.known(agent).is_none());
+        let all = there.chain(gone.map(|agent| (agent, None)));
+        let mut agents: Vec<_> = all.filter(|(agent, _)| select.wants(agent)).collect();
+        agents.sort_unstable_by_key(|(agent, _)| *agent);
+        agents.dedup_by_key(|(agent, _)| *agent);
+        // One that is gone is told to everybody: its agent is not known any more, and its id says nothing.
+        let wanted = |id: &&InsightId| self.insights.get(id).is_none_or(|insight| wants(select, insight));
+        let insights: BTreeSet<_> = recent.flat_map(|changes| &changes.insights).filter(wanted).collect();
         let nothing = agents.is_empty() && insights.is_empty() && !self.system.changed_since(base);
         (!nothing).then_some(Difference { state: self, base, agents, insights })
     }
@@ -303,7 +322,8 @@ impl Serialize for Document<'_> {
 struct Difference<'a> {
     state: &'a PublicState,
     base: u64,
-    agents: BTreeSet<&'a AgentId>,
+    /// By name; without a record who is gone.
+    agents: Vec<(&'a AgentId, Option<&'a Versioned<AgentLayout>>)>,
     insights: BTreeSet<&'a InsightId>,
 }
 
@@ -313,8 +333,8 @@ impl Serialize for Difference<'_> {
         let mut map = serializer.serialize_map(None)?;
         state.system.write_patch(*base, &mut map)?;
         if !agents.is_empty() {
-            let patch = |agent: &&'_ AgentId| state.agents.known(agent).map(|known| known.record.patch(*base));
-            map.serialize_entry("agents", &Entries(|| agents.iter().map(|agent| (agent, patch(agent)))))?;
+            let patches = || agents.iter().map(|(agent, record)| (agent, record.map(|record| record.patch(*base))));
+            map.serialize_entry("agents", &Entries(patches))?;
         }
         if !insights.is_empty() {
             let patch = |id: &&'_ InsightId| state.insights.get(*id).map(|known| known.patch(*base));

@@ -81,7 +81,7 @@ impl PublicBeat {
     /// With an agent that got advice.
     pub(crate) fn advised(mut self, name: &str, advice: Advice) -> Self {
         let mut record = Record::new();
-        record.set(AgentField::Advice, Leaf::Word(advice.as_str()));
+        record.set(AgentField::Advice, Leaf::word(advice));
         self.agents.push((AgentId::new(name).unwrap(), Some(record)));
         self
     }
@@ -90,8 +90,8 @@ impl PublicBeat {
     pub(crate) fn insight(mut self, id: InsightId, agent: &str, kind: InsightKind, repeats: Option<u64>) -> Self {
         let record = repeats.map(|repeats| {
             let mut record = Record::new();
-            record.set(InsightField::Kind, Leaf::Word(kind.as_str()));
-            record.set(InsightField::Agent, Leaf::Agent(AgentId::new(agent).unwrap()));
+            record.set(InsightField::Kind, Leaf::word(kind));
+            record.set(InsightField::Agent, Leaf::Agent(Box::new(AgentId::new(agent).unwrap())));
             record.set(InsightField::Evidence(EvidenceKey::Repeats), Leaf::Count(repeats));
             record
         });

@@ -221,8 +221,9 @@ impl PublicBeat {
     /// Says whose beat it is.
     pub fn stand(&mut self, standing: &Standing) {
         let Standing { status, leader } = standing;
-        self.system.set(SystemField::ClusterStatus, Leaf::Word(status.as_str()));
-        self.system.set(SystemField::ClusterLeader, leader.clone().map(Leaf::Instance));
+        self.system.set(SystemField::ClusterStatus, Leaf::word(*status));
+        let leader = leader.clone().map(|leader| Leaf::Instance(Box::new(leader)));
+        self.system.set(SystemField::ClusterLeader, leader);
     }
 
     /// Takes in a later beat, so that applying the result has the same effect as applying both.

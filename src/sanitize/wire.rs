@@ -7,13 +7,14 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::str::FromStr;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::curve::Curve;
-use super::record::{Layout, Leaf, Place, Record};
+use super::record::{Layout, Leaf, Place, Record, Shown};
 use super::state::Position;
 use super::view::{AgentLayout, InsightLayout, PublicBeat, SystemLayout};
 use crate::domain::{
@@ -169,26 +170,30 @@ impl<'de, L: Layout> Deserialize<'de> for Received<L> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut record = Record::partial();
+                // About all leaves, or about those that are told.
+                let (mut all, mut about) = (false, 0);
+                let mut told = Vec::new();
                 let mut next = 0;
                 while let Some(key) = map.next_key_seed(Find { places: L::places(), from: next })? {
                     match key {
                         Key::All => {
                             let _: IgnoredAny = map.next_value()?;
-                            let earlier = std::mem::replace(&mut record, Record::new());
-                            record.complete(earlier);
+                            all = true;
+                            told.clear();
                         }
                         Key::Unknown => {
                             let _: IgnoredAny = map.next_value()?;
                         }
                         Key::At(position, place) => {
                             let leaf = map.next_value_seed(Value(place))?;
-                            record.cover(position..=position);
-                            record.set(position, leaf);
+                            about |= 1 << position;
+                            told.push((position, leaf));
                             next = position + 1;
                         }
                     }
                 }
+                let mut record = if all { Record::new() } else { Record::about_some(about) };
+                told.into_iter().for_each(|(position, leaf)| record.set(position, leaf));
                 Ok(Received(record))
             }
         }
@@ -270,9 +275,9 @@ impl<'de> Visitor<'de> for Value {
             Sort::Figure => None,
             Sort::Word(known) => known(text).map(Leaf::Word),
             Sort::Evidence => word::<Word>(text).or_else(|| word::<InsightKind>(text)).map(Leaf::Word),
-            Sort::Agent => AgentId::new(text).ok().map(Leaf::Agent),
-            Sort::Tool => ToolName::new(text).ok().map(Leaf::Tool),
-            Sort::Instance => InstanceName::new(text).ok().map(Leaf::Instance),
+            Sort::Agent => AgentId::new(text).ok().map(|agent| Leaf::Agent(Box::new(agent))),
+            Sort::Tool => ToolName::new(text).ok().map(|tool| Leaf::Tool(Box::new(tool))),
+            Sort::Instance => InstanceName::new(text).ok().map(|instance| Leaf::Instance(Box::new(instance))),
             Sort::Time => {
                 let nanos = text.parse().ok().and_then(|at: jiff::Timestamp| i64::try_from(at.as_nanosecond()).ok());
                 nanos.map(|nanos| Leaf::Time(Timestamp::from_nanos(nanos)))
@@ -284,7 +289,7 @@ impl<'de> Visitor<'de> for Value {
 /// What may stand in a place.
 enum Sort {
     Figure,
-    Word(fn(&str) -> Option<&'static str>),
+    Word(fn(&str) -> Option<Shown>),
     /// A figure or a word.
     Evidence,
     Agent,
@@ -312,24 +317,8 @@ fn sort(place: &Place) -> Sort {
     }
 }
 
-/// A closed set of words.
-trait Words: std::str::FromStr {
-    fn shown(self) -> &'static str;
-}
-
-macro_rules! closed {
-    ($($words:ty),*) => {$(
-        impl Words for $words {
-            fn shown(self) -> &'static str {
-                self.as_str()
-            }
-        }
-    )*};
-}
-closed!(Status, Advice, InsightKind, Severity, Word, StoreMode, BreakerState, ClusterStatus);
-
-fn word<W: Words>(text: &str) -> Option<&'static str> {
-    text.parse::<W>().ok().map(W::shown)
+fn word<W: FromStr + Into<Shown>>(text: &str) -> Option<Shown> {
+    text.parse::<W>().ok().map(W::into)
 }
 
 #[cfg(test)]
@@ -385,8 +374,7 @@ mod tests {
     fn a_partial_record_tells_what_went() {
         let mut state = PublicState::new(beat(1, 1, 0).agent("a", Some(&[(3, 5), (1, 2)])), 10);
         let mut gone = beat(1, 2, 100);
-        let mut record = Record::partial();
-        record.cover(3usize..=3);
+        let record = Record::about_some(1 << 3);
         gone.agents.push((AgentId::new("a").unwrap(), Some(record)));
         state.apply(Relayed::from_json(&Relayed { after: Some(1), beat: gone }.to_json()).unwrap().beat);
         let told = serde_json::to_value(state.document(&Everything)).unwrap();

@@ -51,7 +51,10 @@ impl Strata {
 
     /// See [`crate::analyze::ahead`].
     pub fn ahead(&self) {
-        self.0.iter().take(2).for_each(|stratum| fetch(Some(stratum)));
+        for stratum in self.0.iter().take(2) {
+            fetch(Some(&stratum.claims));
+            fetch(stratum.counts.last());
+        }
     }
 
     /// A claim whose class is not known any more.

@@ -18,6 +18,7 @@
 mod adwin;
 mod hddm;
 
+use std::mem::offset_of;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use adwin::{Adwin, Split};
 pub use hddm::{Hddm, Rise};
 
-use super::ahead::fetch;
+use super::ahead::{fetch, fetch_whole};
 use crate::domain::{Assessment, Evidence, EvidenceKey, InsightKind, Kind, Observation, Severity, Timestamp, Word};
 
 /// The series that are followed.
@@ -265,9 +266,7 @@ impl Drift {
     /// See [`super::ahead`].
     pub(crate) fn ahead(&self, observation: &Observation) {
         for track in self.followed(observation) {
-            fetch(Some(&track.adwin));
-            fetch(Some(&track.seen));
-            fetch(Some(&track.last));
+            fetch_whole::<Track, _>(&track.seen, offset_of!(Track, seen));
         }
         if let Kind::Result { .. } = observation.kind {
             fetch(self.quick.as_deref());

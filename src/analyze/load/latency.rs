@@ -1,11 +1,12 @@
 //! Durations of one agent's results: lately, over its life, and what is usual for it.
 
+use std::mem::offset_of;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::sketch::{Place, Sketch};
-use crate::analyze::ahead::fetch;
+use crate::analyze::ahead::fetch_whole;
 use crate::domain::Timestamp;
 
 /// A window is closed when it is this old and holds enough durations. Lately is the window that is being filled and the
@@ -82,11 +83,7 @@ impl Latency {
 
     /// See [`crate::analyze::ahead`].
     pub(super) fn ahead(&self) {
-        fetch(Some(&self.current));
-        fetch(Some(&self.lately));
-        fetch(Some(&self.overall));
-        fetch(Some(&self.last));
-        fetch(Some(&self.usual));
+        fetch_whole::<Self, _>(&self.last, offset_of!(Self, last));
     }
 
     /// The same for what that points to.

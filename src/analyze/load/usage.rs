@@ -1,10 +1,11 @@
 //! What one agent's model calls consume: tokens, cost, and room in the context window.
 
+use std::mem::offset_of;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::analyze::ahead::fetch;
+use crate::analyze::ahead::{fetch, fetch_whole};
 use crate::domain::{SessionKey, Timestamp};
 
 /// Sessions followed at once; the one that was quiet for longest makes room.
@@ -66,13 +67,7 @@ impl Usage {
 
     /// See [`crate::analyze::ahead`].
     pub(super) fn ahead(&self) {
-        fetch(Some(&self.input_tokens));
-        fetch(Some(&self.minute));
-        fetch(self.minute.sums.last());
-        fetch(Some(&self.spent));
-        fetch(self.spent.as_ref().and_then(|spent| spent.hour.sums.last()));
-        fetch(Some(&self.sessions));
-        fetch(Some(&self.last));
+        fetch_whole::<Self, _>(&self.last, offset_of!(Self, last));
     }
 
     /// The same for what that points to.

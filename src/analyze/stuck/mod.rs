@@ -46,7 +46,6 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::ahead::fetch;
 use crate::domain::{Kind, Observation, Role};
 use calls::Calls;
 use step::Step;
@@ -113,15 +112,7 @@ impl Stuck {
         }
     }
 
-    /// See [`super::ahead`].
-    pub(crate) fn ahead(&self) {
-        fetch(Some(&self.observations));
-        fetch(Some(&self.calls));
-        fetch(Some(&self.episode));
-        self.steps.ahead();
-    }
-
-    /// The same for what that points to.
+    /// Fetches what it points to; see [`super::ahead`].
     pub(crate) fn ahead_further(&self, observation: &Observation) {
         match &observation.kind {
             Kind::Message { .. } => self.steps.ahead_further(),

@@ -56,16 +56,7 @@ impl Steps {
         self.window.push_back(step);
     }
 
-    /// See [`crate::analyze::ahead`].
-    pub fn ahead(&self) {
-        fetch(Some(&self.window));
-        fetch(self.tools.first());
-        fetch(self.tools.last());
-        fetch(self.periodic.first());
-        fetch(self.periodic.last());
-    }
-
-    /// The same for what that points to.
+    /// Fetches what it points to; see [`crate::analyze::ahead`].
     pub fn ahead_further(&self) {
         let newest = self.window.len().wrapping_sub(1);
         (0..=MAX_PERIOD).step_by(4).for_each(|back| fetch(self.window.get(newest.wrapping_sub(back))));
