@@ -116,7 +116,7 @@ impl Store {
         self.reading.clone_from(&scroll.meta.reading);
         let written = self.write(scroll, snapshot.as_deref()).await;
         let slow = match &self.backend {
-            Backend::Redis(link) => began.elapsed() > link.patience(scroll.bytes()).mul_f64(Self::SLOW),
+            Backend::Redis(link) => began.elapsed() > link.patience(self.parts.sent).mul_f64(Self::SLOW),
             Backend::Memory(_) => false,
         };
         let outcome = match written {
