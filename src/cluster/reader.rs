@@ -5,8 +5,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
 use redis::streams::StreamReadReply;
-use redis::{FromRedisValue, Script, Value};
+use redis::{FromRedisValue, RedisResult, Script, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
@@ -171,12 +172,17 @@ impl Reader {
             self.mended = true;
         }
         let mut pipe = redis::pipe();
+        // A Redis that is full or cannot write takes no word of how far this is, and can be read all the same.
+        pipe.ignore_errors();
         let position = self.position.to_string();
         pipe.cmd("SET").arg(READ).arg(&position).ignore();
         pipe.cmd("XREAD").arg("COUNT").arg(Self::COUNT).arg("BLOCK").arg(Self::BLOCK.as_millis() as u64);
         pipe.arg("STREAMS").arg(STREAM).arg(&position);
-        let (reply,): (Option<StreamReadReply>,) =
-            self.link.call(0, async |connection| pipe.query_async(connection).await).await?;
+        let reading = async |connection: &mut MultiplexedConnection| {
+            let mut replies: Vec<RedisResult<Option<StreamReadReply>>> = pipe.query_async(connection).await?;
+            replies.pop().unwrap_or(Ok(None))
+        };
+        let reply = self.link.call(0, reading).await?;
         let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
         let mut batches = Vec::new();
         let (mut position, mut count) = (self.position, 0);

@@ -78,7 +78,7 @@ impl Document {
     /// # Errors
     /// See [`DocumentError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
-        check_schema(bytes)?;
+        check_head(bytes)?;
         match serde_json::from_slice(bytes) {
             Ok(Stored { meta, agents: Agents(agents) }) => Ok(Self { meta, agents }),
             Err(error) => match Split::read(bytes) {
@@ -91,7 +91,7 @@ impl Document {
     /// Reads all but the agents of a document that [`Self::to_json`] made, and finds their lines, which
     /// [`agents_of_lines`] reads; `None` if something is wrong, or it was made in another way.
     pub fn lines(bytes: &[u8]) -> Option<(MetaState, &[u8])> {
-        check_schema(bytes).ok()?;
+        check_head(bytes).ok()?;
         // No text of JSON has a line break in it, and no other object of this name has lines.
         const OPENING: &[u8] = b"\"agents\":{\n";
         let (head, rest) = bytes.split_at(memmem::find(bytes, OPENING)? + OPENING.len());
@@ -152,12 +152,13 @@ fn malformed(error: serde_json::Error) -> DocumentError {
     DocumentError::Malformed { line: error.line(), column: error.column() }
 }
 
-/// Reads the schema, and refuses one that is not known.
-fn check_schema(bytes: &[u8]) -> Result<(), DocumentError> {
-    let mut schema = None;
-    let read = serde_json::Deserializer::from_slice(bytes).deserialize_map(Head(&mut schema));
-    match (schema, read) {
-        (Some(SCHEMA), _) => Ok(()),
+/// Reads the schema, and refuses one that is not known. Whether the agents are in parts elsewhere.
+fn check_head(bytes: &[u8]) -> Result<bool, DocumentError> {
+    let mut head = Head::default();
+    // What is wrong behind the schema is told by whoever reads all of it.
+    let read = serde_json::Deserializer::from_slice(bytes).deserialize_map(&mut head);
+    match (head.schema, read) {
+        (Some(SCHEMA), _) => Ok(head.split),
         (Some(found), _) if found > SCHEMA => Err(DocumentError::Newer { found }),
         (Some(found), _) => Err(DocumentError::Unknown { found }),
         (None, Err(error)) => Err(malformed(error)),
@@ -187,10 +188,15 @@ impl Serialize for AgentMap<'_> {
     }
 }
 
-/// Reads the schema and nothing behind it: the rest may be of a form that is not known, and is large.
-struct Head<'a>(&'a mut Option<u64>);
+/// What there is to see of a document without reading its agents, which are most of it and, in another schema, of a form
+/// that is not known.
+#[derive(Default)]
+struct Head {
+    schema: Option<u64>,
+    split: bool,
+}
 
-impl<'de> Visitor<'de> for Head<'_> {
+impl<'de> Visitor<'de> for &mut Head {
     type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -198,14 +204,27 @@ impl<'de> Visitor<'de> for Head<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut whole = false;
         while let Some(key) = map.next_key::<String>()? {
-            if key == "schema" {
-                *self.0 = Some(map.next_value()?);
+            match key.as_str() {
+                "schema" => {
+                    let schema = map.next_value()?;
+                    self.schema = Some(schema);
+                    if schema != SCHEMA {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                "agents" => whole = true,
+                "parts" => self.split = !whole,
+                _ => {}
+            }
+            if whole && self.schema.is_some() {
                 return Ok(());
             }
             let _: IgnoredAny = map.next_value()?;
         }
-        Err(A::Error::missing_field("schema"))
+        self.schema.map(|_| ()).ok_or_else(|| A::Error::missing_field("schema"))
     }
 }
 

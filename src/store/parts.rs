@@ -18,7 +18,7 @@ use crate::link::Fault;
 #[derive(Debug)]
 pub(super) struct Parts {
     /// Size over which a state is split, in bytes.
-    value_bytes: usize,
+    pub(super) value_bytes: usize,
     /// The number of the last part.
     number: u64,
     /// Bytes that the last write sent.
@@ -32,9 +32,6 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Parts of which so many make a value of the largest size.
-    const A_VALUE: usize = 8;
-
     pub(super) fn new(value_bytes: usize) -> Self {
         Self { value_bytes, number: 0, sent: 0, replaced: 0, stray: false, some: true }
     }
@@ -48,7 +45,6 @@ impl Store {
             self.parts.sent = scroll.bytes();
             return created(self.replace(&scroll.pieces(), &[], snapshot).await?);
         }
-        scroll.deal(self.parts.value_bytes / Parts::A_VALUE);
         let mut written = self.write_in_parts(scroll, snapshot).await?;
         if written == Written::Torn {
             // What was there is gone, as after FLUSHALL.

@@ -65,11 +65,15 @@ impl Default for Scroll {
 }
 
 impl Scroll {
-    /// The whole of a document.
-    pub(super) fn of(document: Document) -> Self {
+    /// Parts of which so many make a value of the largest size.
+    const A_VALUE: usize = 8;
+
+    /// The whole of a document, which is split where it is larger than so many bytes.
+    pub(super) fn of(document: Document, value_bytes: usize) -> Self {
         let Document { meta, agents } = document;
         let mut scroll = Self::default();
         scroll.absorb(Parcel { meta, whole: true, agents, forgotten: Vec::new() });
+        scroll.fit(value_bytes);
         scroll
     }
 
@@ -117,6 +121,13 @@ impl Scroll {
     /// The whole document, which is its pieces one after the other.
     pub(super) fn pieces(&self) -> Vec<&[u8]> {
         enclosed(&self.head, self.sheets.iter().flat_map(|sheet| sheet.agents.values().map(Box::as_ref)))
+    }
+
+    /// Deals the agents out where the document is larger than so many bytes. With many agents that takes a while.
+    pub(super) fn fit(&mut self, value_bytes: usize) {
+        if self.bytes() > value_bytes {
+            self.deal(value_bytes / Self::A_VALUE);
+        }
     }
 
     /// Deals the agents out anew where a part would be much larger or smaller than so many bytes.

@@ -51,8 +51,10 @@ impl Store {
             };
             let Some(parcel) = inlet.next(ask).await else { return self };
             let began = Instant::now();
+            let value_bytes = self.parts.value_bytes;
             let composing = tokio::task::spawn_blocking(move || {
                 scroll.absorb(parcel);
+                scroll.fit(value_bytes);
                 scroll
             });
             let Ok(composed) = composing.await else {
@@ -85,7 +87,8 @@ impl Store {
             return Ok(());
         }
         let beat = document.meta.beat;
-        let composing = tokio::task::spawn_blocking(move || Scroll::of(document));
+        let value_bytes = self.parts.value_bytes;
+        let composing = tokio::task::spawn_blocking(move || Scroll::of(document, value_bytes));
         let mut scroll = composing.await.map_err(|_| Fault::Other)?;
         self.last_snapshot = None;
         let mut last = Fault::Timeout;

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::{Agents, DocumentError, MetaState, SCHEMA, agents_of_lines, check_schema, malformed};
+use super::{Agents, DocumentError, MetaState, SCHEMA, agents_of_lines, check_head, malformed};
 use crate::domain::AgentId;
 use crate::engine::AgentState;
 
@@ -67,11 +66,7 @@ impl Split {
             meta: MetaState,
             parts: Split,
         }
-        check_schema(bytes)?;
-        let mut split = false;
-        // What is wrong with it is told below, or by whoever reads it as a whole one.
-        let _ = serde_json::Deserializer::from_slice(bytes).deserialize_map(IsSplit(&mut split));
-        if !split {
+        if !check_head(bytes)? {
             return Ok(None);
         }
         let Head { meta, parts } = serde_json::from_slice(bytes).map_err(malformed)?;
@@ -95,29 +90,6 @@ impl Split {
         }
         let part: Part = serde_json::from_slice(bytes).ok()?;
         (part.id == id).then_some(part.agents.0)
-    }
-}
-
-/// Looks for `parts`, and no further than to the agents: they are most of a document.
-struct IsSplit<'a>(&'a mut bool);
-
-impl<'de> Visitor<'de> for IsSplit<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "agents" => return Ok(()),
-                "parts" => *self.0 = true,
-                _ => {}
-            }
-            let _: IgnoredAny = map.next_value()?;
-        }
-        Ok(())
     }
 }
 

@@ -103,7 +103,7 @@ async fn the_state_of_the_epoch_before_is_replaced() {
     let mut store = store_on(Backend::Memory(Shelf::default()));
     for epoch in [3, 4, 7] {
         store.lead(epoch);
-        store.put(&mut Scroll::of(document(epoch, 2)), None).await.unwrap();
+        store.put(&mut Scroll::of(document(epoch, 2), usize::MAX), None).await.unwrap();
         assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(document(epoch, 2).to_json())));
     }
     assert_eq!(store.backend.names(keys::QUARANTINE).await, Ok(vec![]));
@@ -116,7 +116,7 @@ async fn the_state_of_an_earlier_life_is_kept_when_it_is_found_late() {
         store.epoch = 1_763_942_048;
         let earlier = document(4, 7);
         holding(&mut store.backend, &[("garbage", b"garbage".to_vec()), (LATEST, earlier.to_json())]).await;
-        let mut mine = Scroll::of(document(1_763_942_048, 2));
+        let mut mine = Scroll::of(document(1_763_942_048, 2), usize::MAX);
         store.put(&mut mine, None).await.unwrap();
         assert_eq!(store.backend.look(LATEST).await, Ok(Held::Text(mine.pieces().concat())));
         let kept = keys::quarantine(LATEST, at(60_000));
@@ -138,7 +138,7 @@ async fn the_state_of_an_earlier_life_is_kept_when_it_is_found_late() {
 async fn a_write_is_counted_told_and_fenced() {
     let mut store = store_on(Backend::Memory(Shelf::default()));
     store.lead(1);
-    let mut state = Scroll::of(document(1, 2));
+    let mut state = Scroll::of(document(1, 2), usize::MAX);
     store.facts.changed(2);
     assert_eq!(store.facts.now().lag_beats, 2);
     store.put(&mut state, None).await.unwrap();
@@ -157,7 +157,7 @@ async fn a_write_is_counted_told_and_fenced() {
 async fn what_was_emptied_is_written_back_with_a_snapshot() {
     let mut store = store_on(Backend::Memory(Shelf::default()));
     store.epoch = 1;
-    let mut state = Scroll::of(document(1, 2));
+    let mut state = Scroll::of(document(1, 2), usize::MAX);
     store.put(&mut state, None).await.unwrap();
     if let Backend::Memory(shelf) = &mut store.backend {
         shelf.clear();

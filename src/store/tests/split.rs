@@ -5,10 +5,12 @@ use super::super::keys::LATEST;
 use super::super::scroll::Scroll;
 use super::*;
 
+const VALUE_BYTES: usize = 8 * 1024;
+
 /// A store that splits every state, a few agents to a part.
 fn splitting(backend: Backend) -> Store {
     let mut store = store_on(backend);
-    store.parts = Parts::new(8 * 1024);
+    store.parts = Parts::new(VALUE_BYTES);
     store.lead(1);
     store
 }
@@ -25,6 +27,10 @@ fn engine(epoch: u64, beats: i64) -> Engine {
 
 fn large(epoch: u64, beats: i64) -> Document {
     Document::of(&engine(epoch, beats))
+}
+
+fn scroll(document: Document) -> Scroll {
+    Scroll::of(document, VALUE_BYTES)
 }
 
 async fn parts(store: &mut Store) -> BTreeSet<String> {
@@ -47,7 +53,7 @@ async fn state(store: &mut Store, key: &str) -> Document {
 
 #[test]
 fn each_agent_is_in_one_part() {
-    let mut scroll = Scroll::of(large(7, 3));
+    let mut scroll = scroll(large(7, 3));
     let whole = sorted(Document::parse(&scroll.pieces().concat()).unwrap());
     // Larger, smaller, and about as large: then it stays.
     for (bytes, sheets) in [(1 << 20, 1..=1), (1024, 16..=64), (700, 16..=64), (1 << 20, 1..=1), (1, 16_384..=65_536)] {
@@ -69,7 +75,7 @@ async fn a_large_state_is_stored_in_parts_and_read_back() {
     both(async |backend| {
         let mut store = splitting(backend);
         let document = large(1, 3);
-        store.put(&mut Scroll::of(document.clone()), None).await.unwrap();
+        store.put(&mut scroll(document.clone()), None).await.unwrap();
         let named = named(&mut store, LATEST).await;
         assert!(named.len() > 3);
         assert_eq!(named, parts(&mut store).await);
@@ -85,7 +91,7 @@ async fn a_write_sends_the_parts_that_changed_and_snapshots_share_the_others() {
     both(async |backend| {
         let mut store = splitting(backend);
         let mut engine = engine(1, 3);
-        let mut scroll = Scroll::of(Document::of(&engine));
+        let mut scroll = scroll(Document::of(&engine));
         store.put(&mut scroll, None).await.unwrap();
         let (snapshot, all) = (keys::snapshot(at(200)), store.parts.sent);
         let first = named(&mut store, LATEST).await;
@@ -131,7 +137,7 @@ async fn parts_go_with_the_last_head_that_names_them() {
         let mut named_by = Vec::new();
         // With a snapshot, without one, without one; each of all agents.
         for beats in 1..=3 {
-            store.put(&mut Scroll::of(large(1, beats)), None).await.unwrap();
+            store.put(&mut scroll(large(1, beats)), None).await.unwrap();
             named_by.push(named(&mut store, LATEST).await);
         }
         let first = keys::snapshot(at(0));
@@ -142,7 +148,7 @@ async fn parts_go_with_the_last_head_that_names_them() {
         assert!(store.backend.copy(LATEST, "meta:quarantine:by-hand").await.unwrap());
         assert!(store.backend.replace(LATEST, &first).await.unwrap());
         store.last_snapshot = None;
-        store.put(&mut Scroll::of(large(1, 4)), None).await.unwrap();
+        store.put(&mut scroll(large(1, 4)), None).await.unwrap();
         assert_eq!(store.backend.snapshots().await.unwrap(), [keys::snapshot(at(300))], "the first one is too many");
         assert_eq!(parts(&mut store).await, &named_by[2] | &named(&mut store, LATEST).await);
         assert_eq!(state(&mut store, "meta:quarantine:by-hand").await, sorted(large(1, 3)));
@@ -151,7 +157,7 @@ async fn parts_go_with_the_last_head_that_names_them() {
         store.parts = Parts::new(usize::MAX);
         store.last_snapshot = None;
         store.backend.remove(&["meta:quarantine:by-hand".to_owned()]).await.unwrap();
-        store.put(&mut Scroll::of(large(1, 5)), None).await.unwrap();
+        store.put(&mut scroll(large(1, 5)), None).await.unwrap();
         assert_eq!(parts(&mut store).await, BTreeSet::new());
     })
     .await;
@@ -164,7 +170,7 @@ async fn parts_of_a_newer_epoch_and_what_are_none_stay() {
         for key in ["meta:part:2-1", "meta:part:x", "meta:part:0-9"] {
             store.backend.put_down(key, &[b"{}"]).await.unwrap();
         }
-        store.put(&mut Scroll::of(large(1, 1)), None).await.unwrap();
+        store.put(&mut scroll(large(1, 1)), None).await.unwrap();
         let named = named(&mut store, LATEST).await;
         let others: Vec<_> = parts(&mut store).await.difference(&named).cloned().collect();
         assert_eq!(others, ["meta:part:2-1", "meta:part:x"]);
@@ -177,7 +183,7 @@ async fn a_torn_state_is_kept_aside_and_the_snapshot_before_taken() {
     both(async |backend| {
         let mut store = splitting(backend);
         for beats in 1..=2 {
-            store.put(&mut Scroll::of(large(1, beats)), None).await.unwrap();
+            store.put(&mut scroll(large(1, beats)), None).await.unwrap();
         }
         let torn = named(&mut store, LATEST).await;
         store.backend.remove(&[torn.last().unwrap().clone()]).await.unwrap();
@@ -188,7 +194,7 @@ async fn a_torn_state_is_kept_aside_and_the_snapshot_before_taken() {
         assert_eq!(loaded.quarantined, [aside.as_str()]);
         // The rest of its parts are never removed: somebody may want to look.
         store.lead(3);
-        store.put(&mut Scroll::of(large(3, 3)), None).await.unwrap();
+        store.put(&mut scroll(large(3, 3)), None).await.unwrap();
         assert_eq!(parts(&mut store).await.intersection(&torn).count(), torn.len() - 1);
     })
     .await;
@@ -199,12 +205,12 @@ async fn what_a_failed_write_left_is_removed_before_the_next() {
     let mut shelf = Shelf::default();
     shelf.parts_left = Some(3);
     let mut store = splitting(Backend::Memory(shelf));
-    assert_eq!(store.put(&mut Scroll::of(large(1, 1)), None).await, Err(Fault::OutOfMemory));
+    assert_eq!(store.put(&mut scroll(large(1, 1)), None).await, Err(Fault::OutOfMemory));
     if let Backend::Memory(shelf) = &mut store.backend {
         shelf.parts_left = None;
     }
     assert_eq!(parts(&mut store).await.len(), 3);
-    store.put(&mut Scroll::of(large(1, 2)), None).await.unwrap();
+    store.put(&mut scroll(large(1, 2)), None).await.unwrap();
     assert_eq!(parts(&mut store).await, named(&mut store, LATEST).await);
 }
 
@@ -212,7 +218,7 @@ async fn what_a_failed_write_left_is_removed_before_the_next() {
 async fn parts_that_no_head_names_yet_go_by_themselves_and_named_ones_stay() {
     let server = Server::start();
     let mut store = splitting(server.backend().await);
-    store.put(&mut Scroll::of(large(1, 1)), None).await.unwrap();
+    store.put(&mut scroll(large(1, 1)), None).await.unwrap();
     store.backend.put_down("meta:part:1-999", &[b"{}"]).await.unwrap();
     let client = redis::Client::open(server.config().url.expose()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -227,7 +233,7 @@ async fn parts_that_no_head_names_yet_go_by_themselves_and_named_ones_stay() {
 async fn a_head_in_any_form_keeps_its_parts() {
     let server = Server::start();
     let mut store = splitting(server.backend().await);
-    store.put(&mut Scroll::of(large(1, 1)), None).await.unwrap();
+    store.put(&mut scroll(large(1, 1)), None).await.unwrap();
     let Held::Text(text) = store.backend.look(LATEST).await.unwrap() else { panic!("no text") };
     // As `jq -S` leaves it: what tells the parts comes late.
     let value: serde_json::Value = serde_json::from_slice(&text).unwrap();

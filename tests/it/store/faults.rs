@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Fault, Told, Trial, stored};
-use crate::support::{Proxy, Redis, eventually};
+use crate::support::{Daemon, Proxy, Redis, eventually};
 
 /// The truth is told within about a second, and the state is back within two seconds of the breaker's next probe, which
 /// comes within two seconds.
@@ -77,6 +77,27 @@ async fn full() {
         &[&["CONFIG", "SET", "maxmemory", "0"]],
     )
     .await;
+}
+
+/// What another pod sent before Redis was full is counted while it is: here by a script that may write all the same, in the
+/// form of before there were packs.
+#[tokio::test]
+async fn full_and_read_all_the_same() {
+    const SENT: &str = r#"#!lua flags=allow-oom
+redis.call('XADD', 'meta:observations', '*', 'producer', '77', 'serial', ARGV[1], 'first', '1', 'lines',
+    '{"agent":"sent-before","session":1,"id":null,"at":1763942048000000000,"source":"native","kind":{"thought":{"text":null}}}')
+"#;
+    let redis = Redis::start().await;
+    let daemon = Daemon::start(&[("redis__url", &redis.url())]).await;
+    daemon.state_when("the store", |state| state["store"]["mode"] == "redis").await;
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    // The first one is told to whoever waits for it since before.
+    for serial in 1..=3 {
+        redis.command::<()>(&["EVAL", SENT, "0", &serial.to_string()]).await;
+        let counted = |state: &Value| state["agents"]["sent-before"]["observations"] == serial;
+        daemon.state_when("what was sent to be counted", counted).await;
+    }
+    assert!(redis.try_command::<()>(&["SET", "meta:probe", "x"]).await.is_err(), "it is full all the while");
 }
 
 #[tokio::test]
